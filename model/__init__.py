@@ -1,0 +1,1 @@
+"""The network, its training and evaluation, the bundle, and the Beam model handler."""
