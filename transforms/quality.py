@@ -1,0 +1,51 @@
+"""Cheap flags on the preprocessed image: hints for whoever reads the table, never a reason to reject."""
+
+from typing import Final
+
+import numpy as np
+
+from transforms.elements import HeaderFacts, Pixels
+
+_LOW_CONTRAST_SPAN: Final = 32  # of 255 grey levels, between the 5th and the 95th percentile
+_CLIPPED_SHARE: Final = 0.25  # of the pixels that are not black
+_TINY_PX: Final = 64
+_EXTREME_ASPECT: Final = 4.0
+
+
+def quality_flags(pixels: Pixels, facts: HeaderFacts) -> tuple[str, ...]:
+  """Flags of one image, in alphabetic order.
+
+  `blank` one level; `low-contrast` the middle nine tenths lie within 32 grey
+  levels; `clipped` a quarter or more is pure white; `tiny` the source is less
+  than 64 pixels high or wide; `extreme-aspect` it is four times longer than
+  wide. Pure black counts for neither contrast nor clipping: it is padding or
+  collimation.
+
+  Args:
+    pixels: uint8, preprocessed, grey or RGB.
+    facts: `rows` and `columns` of the source.
+  """
+  counts = np.bincount(pixels.ravel(), minlength=256)
+  return tuple(sorted([*_grey_flags(counts), *_shape_flags(facts.rows, facts.columns)]))
+
+
+def _grey_flags(counts: np.ndarray) -> list[str]:
+  if np.count_nonzero(counts) == 1:
+    return ['blank']
+  lit = counts[1:]
+  cumulative = np.cumsum(lit) / lit.sum()
+  low, high = np.searchsorted(cumulative, [0.05, 0.95])
+  flags = [] if high - low >= _LOW_CONTRAST_SPAN or _is_mask(counts) else ['low-contrast']
+  return flags if lit[-1] < _CLIPPED_SHARE * lit.sum() or _is_mask(counts) else [*flags, 'clipped']
+
+
+def _is_mask(counts: np.ndarray) -> bool:
+  """Black and white only: a segmentation, whose contrast is as it should be."""
+  return bool(counts[0] and counts[0] + counts[-1] == counts.sum())
+
+
+def _shape_flags(rows: int | None, columns: int | None) -> list[str]:
+  if not rows or not columns:
+    return []
+  flags = ['tiny'] if min(rows, columns) < _TINY_PX else []
+  return [*flags, 'extreme-aspect'] if max(rows, columns) >= _EXTREME_ASPECT * min(rows, columns) else flags
