@@ -7,6 +7,7 @@ of members are data, never file names.
 """
 
 import bz2
+import gzip
 import io
 import lzma
 import stat
@@ -17,7 +18,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import IO, BinaryIO, Final
+from typing import IO, BinaryIO, Final, cast
 
 from transforms.elements import Limits
 from transforms.errors import InputError
@@ -120,15 +121,13 @@ _DAMAGE: Final = (zlib.error, lzma.LZMAError, EOFError, OSError, tarfile.TarErro
 
 
 def _open_gzip(file: BinaryIO) -> IO[bytes]:
-  import gzip
-
-  return gzip.GzipFile(fileobj=file, mode='rb')
+  return cast(IO[bytes], gzip.GzipFile(fileobj=file, mode='rb'))
 
 
 _INFLATERS: Final[dict[Kind, Callable[[BinaryIO], IO[bytes]]]] = {
   Kind.GZIP: _open_gzip,
-  Kind.BZIP2: lambda file: bz2.BZ2File(file, 'rb'),
-  Kind.XZ: lambda file: lzma.LZMAFile(file, 'rb'),
+  Kind.BZIP2: lambda file: bz2.BZ2File(file, 'rb'),  # the caller closes it
+  Kind.XZ: lambda file: lzma.LZMAFile(file, 'rb'),  # noqa: SIM115 - the caller closes it
 }
 
 
@@ -136,7 +135,14 @@ def _list_zip(file: BinaryIO) -> Iterator[Member]:
   try:
     with zipfile.ZipFile(file) as archive:
       infos = archive.infolist()
-  except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, struct.error, ValueError, OverflowError) as error:
+  except (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    UnicodeDecodeError,
+    struct.error,
+    ValueError,
+    OverflowError,
+  ) as error:
     raise InputError('archive-corrupt', 'the central directory cannot be read') from error
   return (_zip_member(info) for info in infos if not info.is_dir())
 
@@ -164,10 +170,7 @@ def _list_tar(file: BinaryIO) -> Iterator[Member]:
 
 
 def _tar_member(info: tarfile.TarInfo) -> Member:
-  if not info.isreg():
-    problem = 'link'
-  else:
-    problem = 'archive-method' if info.issparse() else ''
+  problem = 'link' if not info.isreg() else 'archive-method' if info.issparse() else ''
   return Member(info.name, 0, info.offset_data, info.size, info.size, problem=problem)
 
 
@@ -187,7 +190,9 @@ def _remember(archive: tarfile.TarFile, infos: dict[int, tarfile.TarInfo]) -> It
       yield _tar_member(info)
 
 
-def _stream_content(archive: tarfile.TarFile, info: tarfile.TarInfo, member: Member, limits: Limits) -> bytes | InputError:
+def _stream_content(
+  archive: tarfile.TarFile, info: tarfile.TarInfo, member: Member, limits: Limits
+) -> bytes | InputError:
   try:
     if member.problem:
       raise InputError(member.problem)

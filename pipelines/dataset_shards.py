@@ -1,0 +1,203 @@
+"""One shard of a dataset: its images as TFRecords by split, its rows as Parquet, its pictures for the report."""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from pipelines.crosswalk import stage_crosswalk
+from pipelines.schemas import INDEX, SCHEMA_VERSION, write_table
+from pipelines.staging import ShardResult, StagedFile, StagedWriter
+from transforms import storage
+from transforms.decode import DecodeOptions
+from transforms.elements import Frame, Pixels, Source
+from transforms.errors import InputError
+from transforms.identifiers import Pseudonyms
+from transforms.labels import NO_LABEL, LabelRow, LabelTable, folder_label
+from transforms.read import ReadSource
+from transforms.read_beam import read_shard
+from transforms.rows import CrosswalkRow, ImageRow, crosswalk_row, image_row
+from transforms.shards import Shard
+from transforms.splits import SPLITS, PatientRule, Split, SplitSpec, split_of
+from transforms.tfrecord import write_record
+
+SAMPLES_PER_SHARD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSpec:
+  """What decides the content of a dataset, inputs apart; part of every shard's fingerprint.
+
+  Attributes:
+    labels: `folder`, `none`, or the path of a CSV.
+    crosswalk: folder for the crosswalk; '' for none.
+  """
+
+  decode: DecodeOptions
+  labels: str
+  patient: PatientRule
+  split: SplitSpec
+  crosswalk: str = ''
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotator:
+  """Finds label and split of an image."""
+
+  spec: DatasetSpec
+  table: LabelTable | None
+
+  def annotate(self, source: Source, frame: Frame) -> tuple[Frame, str | None, Split | None]:
+    """A frame with its label and split; a frame that lacks what it needs loses its pixels instead."""
+    if frame.error:
+      return frame, None, None
+    row = self._label_row(source, frame)
+    if row.label is None and self.spec.labels != 'none':
+      return _without_pixels(frame, InputError('label-missing')), None, None
+    if not self.spec.split.needs_patient:
+      return frame, row.label, 'train'
+    patient = self.spec.patient.patient(source, frame.facts, row.patient)
+    if patient is None:
+      return _without_pixels(frame, InputError('patient-missing')), row.label, None
+    return frame, row.label, split_of(patient, self.spec.split)
+
+  def _label_row(self, source: Source, frame: Frame) -> LabelRow:
+    if self.table is not None:
+      return self.table.find(source, frame.facts)
+    return LabelRow(folder_label(source)) if self.spec.labels == 'folder' else NO_LABEL
+
+
+def _without_pixels(frame: Frame, error: InputError) -> Frame:
+  return replace(frame, pixels=None, original=None, error=error)
+
+
+class ShardWriter:
+  """Writes one shard's files as its sources come in; `finish` closes and describes them."""
+
+  def __init__(self, folder: str, number: int, annotator: Annotator, pseudonyms: Pseudonyms) -> None:
+    self._staged = StagedWriter(folder, number)
+    self._annotator = annotator
+    self._pseudonyms = pseudonyms
+    self._rows: list[dict[str, Any]] = []
+    self._crosswalk: list[CrosswalkRow] = []
+    self._samples: list[str] = []
+    self._number = number
+    self._closing = ExitStack()
+    self._examples: dict[str, BinaryIO] = {
+      split: self._closing.enter_context(storage.open_write(self._staged.path(f'examples/{split}'))) for split in SPLITS
+    }
+
+  def __enter__(self) -> 'ShardWriter':
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self._closing.close()
+
+  def add(self, read: ReadSource) -> None:
+    """Writes what came of one source."""
+    for frame in read.frames:
+      annotated, label, split = self._annotator.annotate(read.source, frame)
+      row = image_row(read.source, read.content_sha256, annotated, self._pseudonyms)
+      self._rows.append(_index_row(row, annotated.pixels, label, split))
+      if self._annotator.spec.crosswalk:
+        self._crosswalk.append(crosswalk_row(read.source, annotated, row))
+      if annotated.pixels is not None and split is not None:
+        write_record(self._examples[split], encode_example(row.image_id or '', annotated.pixels, label))
+        self._keep_sample(row, annotated.original)
+
+  def _keep_sample(self, row: ImageRow, original: Pixels | None) -> None:
+    if original is None or row.image_id is None:
+      return
+    role = f'samples/{row.image_id}.png'
+    if role not in self._samples:
+      self._samples.append(role)
+      with storage.open_write(self._staged.path(role)) as file:
+        file.write(encode_png(original))
+
+  def finish(self, fingerprint: str, listed: int) -> ShardResult:
+    """Closes the files; the result is not a marker yet."""
+    self._closing.close()
+    with storage.open_write(self._staged.path('index')) as file:
+      write_table(file, self._rows, INDEX)
+    roles = [*(f'examples/{split}' for split in SPLITS), 'index', *self._samples]
+    files = tuple(self._staged.describe(role) for role in roles) + self._stage_crosswalk()
+    written = len({row['source_id'] for row in self._rows})
+    return ShardResult(self._number, fingerprint, files, listed, written, count_rows(self._rows))
+
+  def _stage_crosswalk(self) -> tuple[StagedFile, ...]:
+    folder = self._annotator.spec.crosswalk
+    return (stage_crosswalk(folder, self._number, self._crosswalk),) if folder else ()
+
+
+def write_dataset_shard(
+  shard: Shard, fingerprint: str, folder: str, annotator: Annotator, pseudonyms: Pseudonyms
+) -> ShardResult:
+  """Reads, decodes, labels, splits and writes one shard under unique names."""
+  listed = 0
+  with ShardWriter(folder, shard.number, annotator, pseudonyms) as writer:
+    for batch in read_shard(shard, annotator.spec.decode, SAMPLES_PER_SHARD):
+      listed += batch.listed
+      for source in batch.sources:
+        writer.add(source)
+    return writer.finish(fingerprint, listed)
+
+
+def encode_example(image_id: str, pixels: Pixels, label: str | None) -> bytes:
+  """A serialised tf.train.Example: the raw pixels, row-major, and what belongs to them."""
+  features = {
+    'image_id': _bytes_feature(image_id.encode()),
+    'image': _bytes_feature(pixels.tobytes()),
+    'height': _int_feature(pixels.shape[0]),
+    'width': _int_feature(pixels.shape[1]),
+  }
+  if label is not None:
+    features['label'] = _bytes_feature(label.encode())
+  return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
+
+
+def _bytes_feature(value: bytes) -> tf.train.Feature:
+  return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _int_feature(value: int) -> tf.train.Feature:
+  return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+def encode_png(image: Pixels) -> bytes:
+  """A PNG of a grey or RGB picture."""
+  _, data = cv2.imencode('.png', image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+  return data.tobytes()
+
+
+def _index_row(row: ImageRow, pixels: Pixels | None, label: str | None, split: str | None) -> dict[str, Any]:
+  return {
+    'schema_version': SCHEMA_VERSION,
+    **asdict(row),
+    'split': split,
+    'label': label,
+    **_sums(pixels),
+  }
+
+
+def _sums(pixels: Pixels | None) -> dict[str, int]:
+  """Exact sums over all values of an image: what mean and variance of the split are made of."""
+  if pixels is None:
+    return {}
+  histogram = np.bincount(pixels.reshape(-1), minlength=256)
+  values = np.arange(256)
+  return {
+    'pixel_sum': int(histogram @ values),
+    'pixel_sumsq': int(histogram @ (values * values)),
+    'pixel_count': int(pixels.size),
+  }
+
+
+def count_rows(rows: Sequence[dict[str, Any]]) -> tuple[tuple[tuple[str, str, str, str], int], ...]:
+  """Rows by (status, reason, split, label), sorted."""
+  counts = Counter((row['status'], row['reason'] or '', row.get('split') or '', row.get('label') or '') for row in rows)
+  return tuple(sorted(counts.items()))

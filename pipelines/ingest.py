@@ -1,0 +1,184 @@
+"""`radbeam ingest`: archives and labels become a dataset."""
+
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import pyarrow.parquet as pq
+
+from pipelines.beam_options import make_runner, pipeline_options
+from pipelines.dataset_publish import RECORD, DatasetRun, publish_dataset
+from pipelines.dataset_shards import Annotator, DatasetSpec, write_dataset_shard
+from pipelines.exits import Exit, UsageError
+from pipelines.keys import key_path
+from pipelines.launch import check_rejects, inputs_or_record, limits_of, report_listing
+from pipelines.options import IngestOptions
+from pipelines.run_record import code_version, new_run_id, now
+from pipelines.staging import ShardResult, digest_of, find_finished, write_marker
+from transforms import storage
+from transforms.concurrency import usable_cores
+from transforms.decode import DecodeOptions
+from transforms.features_beam import AnalyzeFeatures
+from transforms.identifiers import Pseudonyms, read_key
+from transforms.inputs import Input
+from transforms.labels import read_label_csv
+from transforms.preprocess import PreprocessSpec
+from transforms.read_beam import ListShards
+from transforms.shards import Shard
+from transforms.splits import PatientRule, SplitSpec
+
+_LOG = logging.getLogger('radbeam.ingest')
+_STATISTICS_COLUMNS = ['pixel_sum', 'pixel_sumsq', 'pixel_count', 'label']
+
+
+def run(options: IngestOptions, beam_args: Sequence[str]) -> Exit:
+  """Runs the job.
+
+  Raises:
+    UsageError, NothingToDo, TooManyRejects: as their docstrings say.
+  """
+  _check_output(options)
+  inputs = inputs_or_record(options, 'ingest')
+  spec = dataset_spec(options)
+  if options.dry_run:
+    report_listing(inputs, spec.decode.limits, _LOG)
+    return Exit.DONE
+  key = key_path(options.pseudonym_key_file)
+  dataset = _dataset_run(options, spec, key)
+  with beam.Pipeline(runner=make_runner(beam_args), options=pipeline_options(beam_args)) as pipeline:
+    build(pipeline, inputs, spec, dataset, key)
+  return _finish(options, dataset)
+
+
+def dataset_spec(options: IngestOptions) -> DatasetSpec:
+  """The options as the values that the shards are made by."""
+  preprocess = PreprocessSpec(options.image_size, options.resize, options.channels)
+  return DatasetSpec(
+    decode=DecodeOptions(preprocess, options.frames, limits_of(options)),
+    labels=options.labels,
+    patient=PatientRule(options.patient_from, options.patient_pattern or ''),
+    split=SplitSpec(options.val_fraction, options.test_fraction, options.split_salt),
+    crosswalk=options.crosswalk or '',
+  )
+
+
+def _check_output(options: IngestOptions) -> None:
+  if storage.exists(storage.join(options.output, RECORD)) and not options.overwrite:
+    raise UsageError(f'{options.output} holds a dataset already; give another --output, or --overwrite to replace it')
+  if options.labels not in ('folder', 'none'):
+    read_label_csv(options.labels)
+
+
+def _dataset_run(options: IngestOptions, spec: DatasetSpec, key: str) -> DatasetRun:
+  started = now()
+  config = json.dumps(options.to_config(), sort_keys=True)
+  return DatasetRun(
+    output=options.output,
+    run_id=new_run_id(started, hashlib.sha256(config.encode()).hexdigest()),
+    started=started.isoformat(),
+    preprocess=spec.decode.spec,
+    scaling=options.scaling,
+    key_fingerprint=Pseudonyms(read_key(key)).fingerprint,
+    config_json=config,
+    crosswalk=spec.crosswalk,
+  )
+
+
+def build(
+  pipeline: beam.Pipeline, inputs: Sequence[Input], spec: DatasetSpec, dataset: DatasetRun, key: str
+) -> beam.PCollection[str]:
+  """Wires the job; the one element that comes out is the path of the record, once the dataset is there."""
+  results = (
+    pipeline
+    | 'Inputs' >> beam.Create(inputs)
+    | 'ListShards' >> ListShards(spec.decode.limits, usable_cores())
+    | 'WriteShards' >> WriteDatasetShards(spec, dataset.staging, key)
+  )
+  graph = (
+    results
+    | 'ReadTrainSums' >> beam.FlatMap(_train_sums)
+    | 'AnalyzeFeatures'
+    >> AnalyzeFeatures(
+      spec.decode.spec.shape,
+      dataset.scaling,
+      spec.labels != 'none',
+      storage.join(dataset.staging, 'transform_graph', uuid.uuid4().hex),
+    )
+  )
+  # Side inputs are complete before their consumer starts: this is the barrier.
+  return (
+    pipeline
+    | 'Once' >> beam.Create([dataset])
+    | 'PublishDataset'
+    >> beam.Map(publish_dataset, results=beam.pvalue.AsIter(results), transform_graph=beam.pvalue.AsSingleton(graph))
+  )
+
+
+@dataclass(eq=False)
+class WriteDatasetShards(beam.PTransform):
+  """PCollection[Shard] → PCollection[ShardResult]; pixels go to files, never through a shuffle."""
+
+  spec: DatasetSpec
+  staging: str
+  key_path: str
+
+  def expand(self, shards: beam.PCollection[Shard]) -> beam.PCollection[ShardResult]:
+    return (
+      shards
+      | 'WriteShard' >> beam.ParDo(_WriteShard(self.spec, self.staging, self.key_path))
+      | 'KeepResults' >> beam.Reshuffle()
+    )
+
+
+class _WriteShard(beam.DoFn):
+  def __init__(self, spec: DatasetSpec, staging: str, key: str) -> None:
+    self._spec = spec
+    self._staging = staging
+    self._key_path = key
+
+  def setup(self) -> None:
+    """Reads key and labels here, so that neither is part of the pipeline."""
+    self._pseudonyms = Pseudonyms(read_key(self._key_path))
+    is_csv = self._spec.labels not in ('folder', 'none')
+    self._annotator = Annotator(self._spec, read_label_csv(self._spec.labels) if is_csv else None)
+    self._digest = job_digest(self._spec, self._pseudonyms.fingerprint)
+
+  def process(self, shard: Shard) -> Iterator[ShardResult]:
+    fingerprint = hashlib.sha256(f'{shard.fingerprint}{self._digest}'.encode()).hexdigest()
+    result = find_finished(self._staging, shard.number, fingerprint)
+    if result is None:
+      result = write_dataset_shard(shard, fingerprint, self._staging, self._annotator, self._pseudonyms)
+      write_marker(self._staging, result)
+    yield result
+
+
+def job_digest(spec: DatasetSpec, key_fingerprint: str) -> str:
+  """Changes with everything but the inputs that decides what a shard becomes."""
+  is_csv = spec.labels not in ('folder', 'none')
+  labels = hashlib.sha256(storage.read_bytes(spec.labels)).hexdigest() if is_csv else spec.labels
+  values = {'spec': repr(spec), 'labels': labels, 'key': key_fingerprint, 'code': code_version()}
+  return digest_of(values)
+
+
+def _train_sums(result: ShardResult) -> Iterator[dict[str, Any]]:
+  index = next(file.path for file in result.files if file.role == 'index')
+  with storage.open_read(index) as file:
+    table = pq.read_table(file, columns=[*_STATISTICS_COLUMNS, 'split', 'status'])
+  for row in table.to_pylist():
+    if row['split'] == 'train' and row['status'] == 'ok':
+      yield {column: row[column] for column in _STATISTICS_COLUMNS}
+
+
+def _finish(options: IngestOptions, dataset: DatasetRun) -> Exit:
+  storage.delete_tree(dataset.staging)
+  record = json.loads(storage.read_bytes(storage.join(options.output, RECORD)))
+  counts = ', '.join(f'{split} {sum(labels.values())}' for split, labels in record['counts'].items())
+  sources, rows = record['sources']['written'], record['rows']
+  _LOG.info('%d sources, rows %s; images: %s -> %s', sources, rows, counts, options.output)
+  check_rejects(record, options.max_reject_ratio)
+  return Exit.DONE

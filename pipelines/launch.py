@@ -1,0 +1,94 @@
+"""What the jobs that read archives do before they run: find the inputs, or say what they would do."""
+
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pipelines.exits import NothingToDo, TooManyRejects, UsageError
+from pipelines.options import ArchiveJobOptions
+from pipelines.run_record import new_run_id, now, write_record
+from pipelines.staging import digest_of
+from transforms import storage
+from transforms.concurrency import usable_cores
+from transforms.elements import Limits
+from transforms.inputs import Input, list_input, name_inputs
+from transforms.shards import pack_shards
+
+RUNS = 'runs'
+
+
+def found_inputs(paths: Sequence[str]) -> list[Input]:
+  """The inputs with their names in ids; only existence is looked at here.
+
+  Raises:
+    UsageError: if one of them does not exist.
+    NothingToDo: if they exist but hold no file.
+  """
+  distinct = list(dict.fromkeys(path.rstrip('/') or '/' for path in paths))
+  files = {path: next(storage.list_files(path), None) for path in distinct}
+  missing = [path for path, file in files.items() if file is None and not storage.exists(path)]
+  if missing:
+    raise UsageError(f'--input {missing[0]} does not exist; name a file, a folder, or a glob that matches something')
+  if not any(files.values()):
+    raise NothingToDo('the inputs hold no file')
+  return name_inputs(distinct)
+
+
+def inputs_or_record(options: ArchiveJobOptions, job: str) -> list[Input]:
+  """`found_inputs`; a run that finds nothing leaves a record all the same."""
+  try:
+    return found_inputs(options.input)
+  except NothingToDo:
+    started = now()
+    run_id = new_run_id(started, digest_of(options.to_config()))
+    record = {'job': job, 'run_id': run_id, 'started': started.isoformat(), 'state': 'nothing-to-do', 'rows': {}}
+    if not options.dry_run:
+      write_record(storage.join(options.output, RUNS, f'{run_id}.json'), record)
+    raise
+
+
+def limits_of(options: ArchiveJobOptions) -> Limits:
+  """The limits that the options set."""
+  return Limits(
+    max_member_bytes=options.max_member_bytes,
+    max_inflation_ratio=options.max_inflation_ratio,
+    max_members=options.max_members,
+    max_nesting=options.max_nesting,
+    max_pixels=options.max_pixels,
+  )
+
+
+def check_rejects(record: Mapping[str, Any], max_reject_ratio: float) -> None:
+  """Fails a run that rejected too much; what is right was published nevertheless.
+
+  Raises:
+    TooManyRejects: with the reasons.
+  """
+  ratio = reject_ratio(record['rows'])
+  if ratio > max_reject_ratio:
+    raise TooManyRejects(
+      f'{ratio:.1%} of the images were rejected, --max_reject_ratio is {max_reject_ratio:.1%}; '
+      f'reasons: {record["reasons"]}'
+    )
+
+
+def reject_ratio(rows: Mapping[str, int]) -> float:
+  """Rejected rows among those that are images or should have been."""
+  considered = sum(rows.values()) - rows.get('skipped', 0)
+  return rows.get('rejected', 0) / considered if considered else 0.0
+
+
+def report_listing(inputs: Iterable[Input], limits: Limits, log: logging.Logger) -> None:
+  """Says what a run would read: nothing is decoded, nothing is written."""
+  batches = list(itertools.chain.from_iterable(list_input(given, limits) for given in inputs))
+  members: Counter[str] = Counter()
+  archives: dict[str, set[str]] = {}
+  for batch in batches:
+    members[batch.archive.kind] += len(batch.members)
+    archives.setdefault(batch.archive.kind, set()).add(batch.archive.path)
+  for kind, paths in sorted(archives.items()):
+    known = '' if kind == 'stream' else f', {members[kind]} members'
+    log.info('would read %s: %d%s', kind, len(paths), known)
+  log.info('in %d shards; nothing was written', len(pack_shards(batches, usable_cores())))

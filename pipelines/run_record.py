@@ -1,0 +1,61 @@
+"""The run record: what a run was given, what it made, and how it ended. Written last; ids and figures only."""
+
+import datetime
+import json
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from pipelines.staging import ShardResult, check_conservation, total_counts
+from transforms import storage
+
+_PACKAGES: Final = ('radbeam', 'apache-beam', 'tensorflow', 'tensorflow-transform', 'keras', 'opencv-python-headless')
+
+
+def now() -> datetime.datetime:
+  """The current time in UTC, to the second."""
+  return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+
+
+def new_run_id(started: datetime.datetime, digest: str) -> str:
+  """Sorts by time, and tells apart runs that start in the same second."""
+  return f'{started:%Y%m%dT%H%M%SZ}-{digest[:8]}'
+
+
+def versions() -> dict[str, str]:
+  """Versions of what decides a result."""
+  return {'python': platform.python_version()} | {package: _version(package) for package in _PACKAGES}
+
+
+def code_version() -> str:
+  """The version of radbeam."""
+  return _version('radbeam')
+
+
+def _version(package: str) -> str:
+  try:
+    return version(package)
+  except PackageNotFoundError:
+    return 'not installed'
+
+
+def summarise(results: Sequence[ShardResult]) -> dict[str, Any]:
+  """Sources, and rows by status and by reason, of a run's shards; checks the conservation law."""
+  listed, written = check_conservation(results)
+  status: Counter[str] = Counter()
+  reason: Counter[str] = Counter()
+  for (row_status, row_reason, _, _), rows in total_counts(results).items():
+    status[row_status] += rows
+    reason[row_reason] += rows if row_reason else 0
+  return {
+    'sources': {'listed': listed, 'written': written},
+    'rows': dict(sorted(status.items())),
+    'reasons': dict(sorted((+reason).items())),
+  }
+
+
+def write_record(path: str, record: Mapping[str, Any]) -> None:
+  """Writes a record in one step: from now on the run has happened."""
+  storage.write_atomically(path, (json.dumps(record, indent=2, sort_keys=True) + '\n').encode())

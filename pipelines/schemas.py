@@ -1,0 +1,97 @@
+"""The tables that leave a run: the index of a dataset, the predictions, the crosswalk.
+
+Plain columns that DuckDB, pandas and Spark read without help. They change only
+together with `SCHEMA_VERSION`, a migration and a line in the changelog.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, BinaryIO, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SCHEMA_VERSION: Final = 1
+
+_TEXT, _INT = pa.string(), pa.int32()
+_TEXTS = pa.list_(_TEXT)
+
+_IDS: Final = [
+  ('image_id', _TEXT),
+  ('study_id', _TEXT),
+  ('series_id', _TEXT),
+  ('patient_id', _TEXT),
+  ('source_id', _TEXT),
+  ('frame', _INT),
+]
+_OUTCOME: Final = [('status', _TEXT), ('reason', _TEXT), ('detail', _TEXT)]
+_FACTS: Final = [
+  ('modality', _TEXT),
+  ('view_position', _TEXT),
+  ('body_part', _TEXT),
+  ('manufacturer', _TEXT),
+  ('sex', _TEXT),
+  ('age_years', _INT),
+  ('rows', _INT),
+  ('columns', _INT),
+  ('bits_stored', _INT),
+  ('transfer_syntax', _TEXT),
+  ('photometric', _TEXT),
+  ('quality', _TEXTS),
+  ('content_sha256', _TEXT),
+  ('pixel_sha256', _TEXT),
+]
+
+INDEX: Final = pa.schema(
+  [
+    ('schema_version', _INT),
+    *_IDS,
+    ('split', _TEXT),
+    ('label', _TEXT),
+    *_OUTCOME,
+    *_FACTS,
+    ('pixel_sum', pa.int64()),
+    ('pixel_sumsq', pa.int64()),
+    ('pixel_count', pa.int64()),
+  ]
+)
+
+PREDICTIONS: Final = pa.schema(
+  [
+    ('schema_version', _INT),
+    ('run_id', _TEXT),
+    *_IDS,
+    *_OUTCOME,
+    ('predicted_label', _TEXT),
+    ('probability', pa.float64()),
+    ('threshold', pa.float64()),
+    ('scores', pa.list_(pa.struct([('label', _TEXT), ('probability', pa.float64())]))),
+    *_FACTS,
+    ('model_name', _TEXT),
+    ('model_version', _TEXT),
+    ('model_digest', _TEXT),
+    ('preprocess_digest', _TEXT),
+    ('config_digest', _TEXT),
+    ('code_version', _TEXT),
+    ('supersedes_run_id', _TEXT),
+    ('scored_at', pa.timestamp('us', tz='UTC')),
+  ]
+)
+
+CROSSWALK: Final = pa.schema(
+  [
+    ('image_id', _TEXT),
+    ('source_id', _TEXT),
+    ('archive', _TEXT),
+    ('member', _TEXT),
+    ('frame', _INT),
+    ('sop_instance_uid', _TEXT),
+    ('series_instance_uid', _TEXT),
+    ('study_instance_uid', _TEXT),
+    ('patient_id', _TEXT),
+  ]
+)
+
+
+def write_table(file: BinaryIO, rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> None:
+  """Writes rows as Parquet; the same rows give the same bytes."""
+  pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), file, compression='zstd')

@@ -1,0 +1,132 @@
+"""Rows of the predictions table: from decoded frames and scores to one Parquet file a shard."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from model.bundle import Bundle
+from model.handler import InferenceFailure, Prediction
+from pipelines.crosswalk import stage_crosswalk
+from pipelines.dataset_shards import count_rows
+from pipelines.schemas import PREDICTIONS, SCHEMA_VERSION, write_table
+from pipelines.staging import ShardResult, StagedFile, StagedWriter, write_marker
+from transforms import storage
+from transforms.decode import DecodeOptions
+from transforms.elements import Frame, Pixels, Source
+from transforms.errors import InputError
+from transforms.identifiers import Pseudonyms
+from transforms.read_beam import read_shard
+from transforms.rows import CrosswalkRow, ImageRow, crosswalk_row, image_row
+from transforms.shards import Shard
+
+PREDICTIONS_ROLE = 'predictions'
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRow:
+  """A row at its place in its shard; `scores` in the order of the labels."""
+
+  shard: int
+  position: int
+  row: ImageRow
+  scores: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEnd:
+  """What is known once a shard has been read to its end."""
+
+  shard: int
+  fingerprint: str
+  rows: int
+  listed: int
+  crosswalk: tuple[StagedFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunColumns:
+  """The columns that are the same in all rows of a run."""
+
+  run_id: str
+  scored_at: datetime
+  model_name: str
+  model_version: str
+  model_digest: str
+  preprocess_digest: str
+  config_digest: str
+  code_version: str
+  supersedes_run_id: str | None
+
+
+def decode_shard(
+  shard: Shard, fingerprint: str, options: DecodeOptions, pseudonyms: Pseudonyms, crosswalk: str
+) -> Iterator[tuple[ShardRow, Pixels | None] | ShardEnd]:
+  """Reads and decodes a shard: its rows, with pixels for those to be scored, then its end."""
+  lines: list[CrosswalkRow] = []
+  position = listed = 0
+  for batch in read_shard(shard, options):
+    listed += batch.listed
+    for source, content_sha256, frame in _frames(batch.sources):
+      row = image_row(source, content_sha256, frame, pseudonyms)
+      if crosswalk:
+        lines.append(crosswalk_row(source, frame, row))
+      yield ShardRow(shard.number, position, row), frame.pixels
+      position += 1
+  staged = (stage_crosswalk(crosswalk, shard.number, lines),) if crosswalk else ()
+  yield ShardEnd(shard.number, fingerprint, position, listed, staged)
+
+
+def _frames(sources: Iterable[Any]) -> Iterator[tuple[Source, str | None, Frame]]:
+  for read in sources:
+    yield from ((read.source, read.content_sha256, frame) for frame in read.frames)
+
+
+def with_prediction(row: ShardRow, prediction: Prediction) -> ShardRow:
+  """A row with the model's answer, or with the reason why the model gave none."""
+  if not isinstance(prediction, InferenceFailure):
+    return replace(row, scores=tuple(float(score) for score in prediction))
+  error = InputError('inference-failed', prediction.detail)
+  return replace(row, row=replace(row.row, status=error.status, reason=error.code, detail=error.detail))
+
+
+def write_predictions(
+  end: ShardEnd, rows: Sequence[ShardRow], bundle: Bundle, columns: RunColumns, folder: str
+) -> ShardResult:
+  """Writes one shard's rows in their order under a unique name, then says that it is finished.
+
+  Raises:
+    ValueError: if rows are missing or came twice: a bug.
+  """
+  ordered = sorted(rows, key=lambda row: row.position)
+  if [row.position for row in ordered] != list(range(end.rows)):
+    raise ValueError(f'shard {end.shard} has {end.rows} rows, but {len(ordered)} came out of the model')
+  run = asdict(columns)
+  values = [prediction_row(row, bundle, run) for row in ordered]
+  staged = StagedWriter(folder, end.shard)
+  with storage.open_write(staged.path(PREDICTIONS_ROLE)) as file:
+    write_table(file, values, PREDICTIONS)
+  files = (staged.describe(PREDICTIONS_ROLE), *end.crosswalk)
+  written = len({row.row.source_id for row in ordered})
+  result = ShardResult(end.shard, end.fingerprint, files, end.listed, written, count_rows(values))
+  write_marker(folder, result)
+  return result
+
+
+def prediction_row(row: ShardRow, bundle: Bundle, run: Mapping[str, Any]) -> dict[str, Any]:
+  """One line of the table."""
+  values = {'schema_version': SCHEMA_VERSION, **asdict(row.row), **run}
+  return values | _outcome(row.scores, bundle) if row.scores is not None else values
+
+
+def _outcome(scores: tuple[float, ...], bundle: Bundle) -> dict[str, Any]:
+  label, probability = bundle.decide(np.asarray(scores, np.float32))
+  return {
+    'status': 'scored',
+    'predicted_label': label,
+    'probability': probability,
+    'threshold': bundle.threshold,
+    'scores': [{'label': name, 'probability': score} for name, score in zip(bundle.labels, scores, strict=True)],
+  }

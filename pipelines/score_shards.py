@@ -1,0 +1,150 @@
+"""The Beam side of scoring: decode, infer, collect the rows of a shard, write them.
+
+Rows leave the model in the order in which shards were decoded, so a shard is
+usually complete while the next one is still being decoded: it is written at
+once, and a run that is killed keeps it. Where an engine cuts a shard's rows
+into several bundles they are grouped first; the result is the same.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
+
+from model.bundle import Bundle
+from model.handler import BundleModelHandler, HandlerOptions
+from pipelines.score_rows import RunColumns, ShardEnd, ShardRow, decode_shard, with_prediction, write_predictions
+from pipelines.staging import ShardResult, find_finished
+from transforms.decode import DecodeOptions
+from transforms.identifiers import Pseudonyms, read_key
+from transforms.shards import Shard
+
+_REST: Final = 'rest'
+_FINISHED: Final = 'finished'
+_PARTIAL: Final = 'partial'
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSpec:
+  """How the shards of a run are scored.
+
+  Attributes:
+    staging: folder of this run's unfinished work.
+    config_digest: of everything but the inputs that decides a row.
+    crosswalk: folder for the crosswalk; '' for none.
+  """
+
+  decode: DecodeOptions
+  handler: HandlerOptions
+  bundle: Bundle
+  columns: RunColumns
+  staging: str
+  key_path: str
+  crosswalk: str = ''
+
+
+@dataclass(eq=False)
+class ScoreShards(beam.PTransform):
+  """PCollection[Shard] → PCollection[ShardResult].
+
+  Reject codes: those of reading and decoding, and `inference-failed`. Pixels
+  pass from decoding to the model within a worker, never through a shuffle.
+  """
+
+  spec: ScoreSpec
+
+  def expand(self, shards: beam.PCollection[Shard]) -> beam.PCollection[ShardResult]:
+    decoded = shards | 'DecodeShards' >> beam.ParDo(_DecodeShard(self.spec)).with_outputs(
+      _FINISHED, _REST, main='images'
+    )
+    handler = KeyedModelHandler(BundleModelHandler(str(self.spec.bundle.path), self.spec.handler))
+    scored = decoded['images'] | 'ScoreImages' >> RunInference(handler) | 'AddScores' >> beam.MapTuple(with_prediction)
+    written, partial = (
+      (scored, decoded[_REST])
+      | 'JoinRows' >> beam.Flatten()
+      | 'WriteWhole' >> beam.ParDo(_WriteWhole(self.spec)).with_outputs(_PARTIAL, main='written')
+    )
+    regrouped = (
+      partial | 'GroupPartial' >> beam.GroupByKey() | 'WritePartial' >> beam.MapTuple(_write_grouped, spec=self.spec)
+    )
+    return (decoded[_FINISHED], written, regrouped) | 'JoinResults' >> beam.Flatten()
+
+
+class _DecodeShard(beam.DoFn):
+  def __init__(self, spec: ScoreSpec) -> None:
+    self._spec = spec
+
+  def setup(self) -> None:
+    """Reads the key here, so that it is no part of the pipeline."""
+    self._pseudonyms = Pseudonyms(read_key(self._spec.key_path))
+
+  def process(self, shard: Shard) -> Iterator[Any]:
+    spec = self._spec
+    fingerprint = hashlib.sha256(f'{shard.fingerprint}{spec.columns.config_digest}'.encode()).hexdigest()
+    finished = find_finished(spec.staging, shard.number, fingerprint)
+    if finished is not None:
+      yield beam.pvalue.TaggedOutput(_FINISHED, finished)
+      return
+    for item in decode_shard(shard, fingerprint, spec.decode, self._pseudonyms, spec.crosswalk):
+      if isinstance(item, ShardEnd):
+        yield beam.pvalue.TaggedOutput(_REST, item)
+      elif item[1] is None:
+        yield beam.pvalue.TaggedOutput(_REST, item[0])
+      else:
+        yield item
+
+
+@dataclass(slots=True)
+class _Collected:
+  """What has come of a shard in this bundle."""
+
+  rows: list[ShardRow] = field(default_factory=list)
+  end: ShardEnd | None = None
+
+  @property
+  def is_whole(self) -> bool:
+    return self.end is not None and len(self.rows) == self.end.rows
+
+
+class _WriteWhole(beam.DoFn):
+  """Writes each shard whose rows are all in this bundle, and passes on the pieces of the others."""
+
+  def __init__(self, spec: ScoreSpec) -> None:
+    self._spec = spec
+
+  def start_bundle(self) -> None:
+    self._shards: defaultdict[int, _Collected] = defaultdict(_Collected)
+
+  def process(self, item: ShardRow | ShardEnd) -> Iterator[ShardResult]:
+    collected = self._shards[item.shard]
+    if isinstance(item, ShardEnd):
+      collected.end = item
+    else:
+      collected.rows.append(item)
+    if collected.is_whole:
+      yield _write(self._shards.pop(item.shard), self._spec)
+
+  def finish_bundle(self) -> Iterator[Any]:
+    for number, collected in self._shards.items():
+      value = beam.utils.windowed_value.WindowedValue(
+        (number, collected), beam.window.GlobalWindow().max_timestamp(), [beam.window.GlobalWindow()]
+      )
+      yield beam.pvalue.TaggedOutput(_PARTIAL, value)
+
+
+def _write_grouped(number: int, pieces: Iterable[_Collected], spec: ScoreSpec) -> ShardResult:
+  whole = _Collected()
+  for piece in pieces:
+    whole.rows.extend(piece.rows)
+    whole.end = whole.end or piece.end
+  return _write(whole, spec)
+
+
+def _write(collected: _Collected, spec: ScoreSpec) -> ShardResult:
+  if collected.end is None:
+    raise ValueError('the end of a shard got lost between decoding and writing')
+  return write_predictions(collected.end, collected.rows, spec.bundle, spec.columns, spec.staging)

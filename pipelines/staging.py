@@ -1,0 +1,146 @@
+"""Finished work that is not yet a result: files under unique names, and a marker per finished shard.
+
+A run that is killed leaves its markers; the next one takes over every shard
+whose fingerprint is unchanged. Nothing that lies here is ever read as a result.
+"""
+
+import hashlib
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+from transforms import storage
+
+FOLDER = '.staging'
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StagedFile:
+  """A file of a finished shard; `role` says where it belongs once published."""
+
+  role: str
+  path: str
+  size_bytes: int
+  sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+  """What became of a shard.
+
+  Attributes:
+    number: of the shard; fingerprint: of its inputs and of the job's configuration.
+    listed: sources that the listings promise; written: distinct `source_id` in the rows.
+    counts: rows by (status, reason, split, label), '' where there is none.
+  """
+
+  number: int
+  fingerprint: str
+  files: tuple[StagedFile, ...]
+  listed: int
+  written: int
+  counts: tuple[tuple[tuple[str, str, str, str], int], ...]
+
+  @property
+  def content(self) -> tuple[object, ...]:
+    """What two attempts at the same shard must agree on."""
+    return self.fingerprint, self.listed, self.written, self.counts, [(f.role, f.sha256) for f in self.files]
+
+
+class StagedWriter:
+  """Hands out unique names below one staging folder and describes what was written to them."""
+
+  def __init__(self, folder: str, number: int) -> None:
+    self._stem = f'shard-{number:05d}-{uuid.uuid4().hex}'
+    self._folder = folder
+
+  def path(self, role: str) -> str:
+    """A new name for a file of this shard."""
+    return storage.join(self._folder, role.replace('/', '-'), self._stem)
+
+  def describe(self, role: str) -> StagedFile:
+    """Size and digest of a file that was written and closed."""
+    path = self.path(role)
+    digest = hashlib.sha256()
+    size = 0
+    with storage.open_read(path) as file:
+      while block := file.read(1 << 20):
+        digest.update(block)
+        size += len(block)
+    return StagedFile(role, path, size, digest.hexdigest())
+
+
+def marker_folder(folder: str) -> str:
+  """Where the markers of finished shards lie."""
+  return storage.join(folder, 'finished')
+
+
+def write_marker(folder: str, result: ShardResult) -> None:
+  """Says that a shard is finished: written last, after all of its files."""
+  name = f'shard-{result.number:05d}-{uuid.uuid4().hex}.json'
+  storage.write_atomically(storage.join(marker_folder(folder), name), json.dumps(asdict(result)).encode())
+
+
+def find_finished(folder: str, number: int, fingerprint: str) -> ShardResult | None:
+  """The result of an earlier attempt at the same work, if all of its files are still there."""
+  for marker in storage.list_files(storage.join(marker_folder(folder), f'shard-{number:05d}-*.json')):
+    result = _parse(json.loads(storage.read_bytes(marker.path)))
+    if result.fingerprint == fingerprint and all(_is_there(file) for file in result.files):
+      return result
+  return None
+
+
+def _is_there(file: StagedFile) -> bool:
+  return any(found.size_bytes == file.size_bytes for found in storage.list_files(file.path))
+
+
+def _parse(values: dict[str, object]) -> ShardResult:
+  files = tuple(StagedFile(**file) for file in values.pop('files'))  # type: ignore[attr-defined]
+  counts = tuple((tuple(key), count) for key, count in values.pop('counts'))  # type: ignore[attr-defined]
+  return ShardResult(files=files, counts=counts, **values)  # type: ignore[arg-type]
+
+
+def choose_results(results: Iterable[ShardResult]) -> list[ShardResult]:
+  """One result per shard, whichever attempt, in the order of the shards.
+
+  Raises:
+    ValueError: if two attempts at a shard differ, or a number is missing: a bug.
+  """
+  chosen: dict[int, ShardResult] = {}
+  for result in sorted(results, key=lambda result: (result.number, result.files)):
+    first = chosen.setdefault(result.number, result)
+    if first.content != result.content:
+      raise ValueError(f'two attempts at shard {result.number} differ: the work is not deterministic')
+  if sorted(chosen) != list(range(len(chosen))):
+    raise ValueError(f'{len(chosen)} shards have a result, but the highest number is {max(chosen)}')
+  return [chosen[number] for number in range(len(chosen))]
+
+
+def check_conservation(results: Iterable[ShardResult]) -> tuple[int, int]:
+  """Sources listed and sources written, which must be equal in every shard.
+
+  Raises:
+    ValueError: naming the first shard where a source was lost or invented.
+  """
+  listed = written = 0
+  for result in results:
+    if result.listed != result.written:
+      raise ValueError(f'shard {result.number} lists {result.listed} sources but has rows of {result.written}')
+    listed += result.listed
+    written += result.written
+  return listed, written
+
+
+def total_counts(results: Iterable[ShardResult]) -> Counter[tuple[str, str, str, str]]:
+  """Rows by (status, reason, split, label) over all shards."""
+  total: Counter[tuple[str, str, str, str]] = Counter()
+  for result in results:
+    total.update(dict(result.counts))
+  return total
+
+
+def digest_of(values: Mapping[str, object]) -> str:
+  """SHA-256 of a configuration's canonical JSON, hexadecimal."""
+  return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(',', ':')).encode()).hexdigest()

@@ -1,0 +1,118 @@
+"""Files by path or URL: Beam's FileSystems, and the few local operations that it lacks.
+
+The one place that knows how local disk and object stores differ.
+"""
+
+import os
+import pathlib
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StoredFile:
+  """A file found under an input; `fingerprint` changes when its content may have changed."""
+
+  path: str
+  size_bytes: int
+  fingerprint: str
+  regular: bool = True
+
+
+def is_local(path: str) -> bool:
+  """Whether a path is of this machine's file system."""
+  return FileSystems.get_scheme(path) is None
+
+
+def join(base: str, *parts: str) -> str:
+  """Joins a path or URL."""
+  return FileSystems.join(base, *parts)
+
+
+def open_read(path: str) -> BinaryIO:
+  """Opens a file for ranged reading, as it stands."""
+  if is_local(path):
+    return open(path, 'rb')
+  return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
+def open_write(path: str) -> BinaryIO:
+  """Opens a new file for writing, its folder made first; the bytes are written as they are."""
+  if is_local(path):
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return open(path, 'wb')
+  return FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
+def read_bytes(path: str) -> bytes:
+  """The content of a small file."""
+  with open_read(path) as file:
+    return file.read()
+
+
+def write_atomically(path: str, data: bytes) -> None:
+  """Writes a small file that is either there whole or not at all."""
+  if not is_local(path):
+    with open_write(path) as file:  # object stores show an object only when it is complete
+      file.write(data)
+    return
+  temporary = f'{path}.{uuid.uuid4().hex}.tmp'
+  with open_write(temporary) as file:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+  os.replace(temporary, path)
+
+
+def exists(path: str) -> bool:
+  """Whether there is a file or folder of this name."""
+  return FileSystems.exists(path)
+
+
+def delete_tree(path: str) -> None:
+  """Deletes a folder with all that is in it; nothing happens if there is none."""
+  if FileSystems.exists(path):
+    FileSystems.delete([path])
+
+
+def list_files(path: str) -> Iterator[StoredFile]:
+  """All files below a folder, or that one file, or what a glob matches; in the order of their names."""
+  files = _list_local(path) if is_local(path) else _list_remote(path)
+  yield from sorted(files)
+
+
+def _list_local(path: str) -> Iterator[StoredFile]:
+  root = pathlib.Path(path)
+  if not root.exists():
+    for match in root.parent.glob(root.name) if not any(c in str(root.parent) for c in '*?[') else _glob(path):
+      yield from _list_local(str(match))
+  elif root.is_dir():
+    for folder, _, names in os.walk(root):
+      yield from (_local_file(os.path.join(folder, name)) for name in names)
+  else:
+    yield _local_file(path)
+
+
+def _glob(path: str) -> Iterator[pathlib.Path]:
+  import glob
+
+  return (pathlib.Path(match) for match in glob.iglob(path, recursive=True))
+
+
+def _local_file(path: str) -> StoredFile:
+  regular = os.path.isfile(path)  # follows links; a FIFO or a dangling link is none
+  status = os.stat(path) if regular else os.lstat(path)
+  return StoredFile(path, status.st_size, str(status.st_mtime_ns), regular)
+
+
+def _list_remote(path: str) -> Iterator[StoredFile]:
+  patterns = [path, f'{path.rstrip("/")}/**']
+  for result in FileSystems.match(patterns):
+    for found in result.metadata_list:
+      if not found.path.endswith('/'):
+        yield StoredFile(found.path, found.size_in_bytes, str(found.last_updated_in_seconds))
