@@ -213,7 +213,8 @@ class TrainJobOptions(JobOptions):
 
   dataset: str = _DATASET.field()
   bundle: str = Flag('where the model goes', ..., 'DIR', _not_empty).field()
-  architecture: str = Flag('the network', 'cnn', 'NAME', _is_path_part).field()
+  # Those of `model.networks.registry`, which loads TensorFlow; a test compares them.
+  architecture: Literal['cnn'] = Flag('the network', 'cnn').field()
   epochs: int = Flag('at most so many passes over the train split', 30, 'N', _between(1)).field()
   batch_size: int = _BATCH_SIZE.field()
   learning_rate: float = Flag('of the optimiser, at the start', 1e-3, 'RATE', _above_zero).field()
@@ -222,7 +223,9 @@ class TrainJobOptions(JobOptions):
   augment: Literal['none', 'light', 'standard'] = Flag('random changes to the training images', 'light').field()
   positive_label: str | None = Flag('of two labels, the one whose probability is given', None, 'LABEL').field()
   name: str = Flag('of the model; default: its architecture', '', 'NAME', _is_path_part).field()
-  model_version: str = Flag('of the model', '1', 'VERSION', _is_path_part).field()
+  model_version: str | None = Flag(
+    'of the model; default: the beginning of its digest', None, 'VERSION', _is_path_part
+  ).field()
   seed: int = _SEED.field()
   deterministic: bool = _DETERMINISTIC.field()
 
@@ -247,7 +250,9 @@ class ScoreOptions(ArchiveJobOptions):
   """What `radbeam score` can be told."""
 
   bundle: str = _BUNDLE.field()
-  batch_size: int = dataclasses.replace(_BATCH_SIZE, help='at most so many images per call of the model').field()
+  batch_size: int = dataclasses.replace(
+    _BATCH_SIZE, help='at most so many images per call of the model', default=64
+  ).field()
   deterministic: bool = _DETERMINISTIC.field()
 
 

@@ -1,0 +1,166 @@
+"""The command `radbeam`: finds the job, reads its flags, runs it, and says in one line how it failed.
+
+A job's module is imported when the job runs, so that help and usage errors
+answer at once, without Beam and without TensorFlow.
+"""
+
+import contextlib
+import difflib
+import importlib
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from typing import Final
+
+from pipelines.arguments import own_flags, parse
+from pipelines.exits import Exit, user_message
+from pipelines.options import JOBS, JobOptions
+
+_INTERRUPTED: Final = 130  # as shells report it: 128 and the number of the signal
+_BROKEN_PIPE: Final = 141
+_TRACEBACK: Final = 'RADBEAM_TRACEBACK'
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs one job.
+
+  Args:
+    argv: arguments after the name of the program; default: the process's.
+
+  Returns:
+    The exit code: one of `Exit`, or 130 after Ctrl-C.
+  """
+  job, *arguments = (sys.argv[1:] if argv is None else list(argv)) or ['']
+  if job in JOBS:
+    return _run_guarded(job, arguments)
+  if job in ('--help', '-h', 'help'):
+    return _print_and_end(_help())
+  if job == '--version':
+    return _print_and_end(f'radbeam {_version()}')
+  print(_unknown_job(job), file=sys.stderr)
+  return Exit.USAGE
+
+
+def _print_and_end(text: str) -> int:
+  print(text)
+  return Exit.DONE
+
+
+def _help() -> str:
+  width = max(map(len, JOBS))
+  lines = [f'  {name:{width}}  {job.summary}' for name, job in JOBS.items()]
+  return '\n'.join(
+    [
+      'Medical image archives in, one row per image out.',
+      '',
+      'usage: radbeam JOB [flags]     radbeam JOB --help     radbeam --version',
+      '',
+      *lines,
+      '',
+      'Exit codes: 0 done, 1 crashed, 2 wrong usage, 3 nothing to do, 4 too many rejects.',
+    ]
+  )
+
+
+def _version() -> str:
+  try:
+    return metadata.version('radbeam')
+  except metadata.PackageNotFoundError:
+    return '(not installed: run from a clone)'
+
+
+def _unknown_job(given: str) -> str:
+  if not given:
+    return _help()
+  near = difflib.get_close_matches(given, JOBS, n=1)
+  hint = f'did you mean {near[0]}?' if near else f'expected one of {", ".join(JOBS)}'
+  return f'radbeam: error: {given!r} is no job; {hint}'
+
+
+def _run_guarded(job: str, arguments: list[str]) -> int:
+  """Runs a job; whatever a user can cause ends as one line."""
+  inputs: Sequence[str] = ()
+  try:
+    options, extras = parse(job, arguments)
+    inputs = getattr(options, 'input', ())
+    code = _run(job, options, extras)
+    sys.stdout.flush()  # here, where a closed pipe is still caught
+    return code
+  except SystemExit as stop:  # argparse, after --help
+    return int(stop.code or 0)
+  except KeyboardInterrupt:
+    print(f'radbeam {job}: interrupted', file=sys.stderr)
+    return _INTERRUPTED
+  except BrokenPipeError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
+    return _BROKEN_PIPE
+  except Exception as error:  # the one place where all of them end
+    return _report(job, error, inputs)
+
+
+def _run(job: str, options: JobOptions, extras: list[str]) -> int:
+  _silence_libraries()
+  _configure_logging(options.quiet)
+  if extras:
+    from pipelines.beam_options import check_beam_args
+
+    check_beam_args(extras, own_flags(job))
+  with _hushed():
+    module = importlib.import_module(f'pipelines.{job}')
+  return int(module.run(options, extras))
+
+
+def _report(job: str, error: Exception, inputs: Sequence[str]) -> int:
+  found = user_message(error, inputs)
+  if found is None or os.environ.get(_TRACEBACK) == '1':
+    traceback.print_exception(error)
+  if found is None:
+    print(f'radbeam {job}: crashed: this is a defect of radbeam, not of your input', file=sys.stderr)
+    return Exit.CRASHED
+  code, text = found
+  word = 'nothing to do' if code == Exit.NOTHING_TO_DO else 'error'
+  print(f'radbeam {job}: {word}: {text}', file=sys.stderr)
+  return code
+
+
+def _silence_libraries() -> None:
+  """Hides what libraries say of themselves; must run before TensorFlow is imported."""
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
+  if not sys.warnoptions:
+    warnings.simplefilter('ignore')  # some quote values of the input
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+  """Sends stderr nowhere: TensorFlow's native code speaks while it is loaded, whatever its log level is."""
+  if os.environ.get(_TRACEBACK) == '1':
+    yield
+    return
+  sys.stderr.flush()
+  kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+  os.dup2(nowhere, 2)
+  try:
+    yield
+  finally:
+    sys.stderr.flush()
+    os.dup2(kept, 2)
+    os.close(kept)
+    os.close(nowhere)
+
+
+def _configure_logging(quiet: bool) -> None:
+  """Our own lines on stderr as they are; of libraries errors only."""
+  logging.basicConfig(level=logging.ERROR, format='%(name)s: %(message)s', stream=sys.stderr, force=True)
+  for name in ('absl', 'tensorflow'):
+    logging.getLogger(name).setLevel(logging.ERROR)  # they have levels of their own
+  ours = logging.getLogger('radbeam')
+  ours.setLevel(logging.WARNING if quiet else logging.INFO)
+  ours.propagate = False
+  handler = logging.StreamHandler(sys.stderr)
+  handler.setFormatter(logging.Formatter('%(message)s'))
+  ours.handlers[:] = [handler]
