@@ -5,7 +5,7 @@ are mounted: an input is called by its last path component, and by more of its
 path only where two inputs would be called the same.
 """
 
-import pathlib
+import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from transforms.storage import StoredFile
 
 @dataclass(frozen=True, slots=True)
 class Input:
-  """One `--input`: where it is, and what it is called in ids."""
+  """One `--input`: where it is, as an absolute path or a URL, and what it is called in ids."""
 
   path: str
   name: str
@@ -30,6 +30,7 @@ class Input:
 
 def name_inputs(paths: Sequence[str]) -> list[Input]:
   """Gives each input the shortest trailing part of its path that no other has."""
+  paths = [os.path.abspath(path) if storage.is_local(path) else path for path in paths]
   parts = [tuple(part for part in _fixed_part(path).split('/') if part) or ('input',) for path in paths]
   lengths = [1] * len(parts)
   while True:
@@ -44,11 +45,10 @@ def name_inputs(paths: Sequence[str]) -> list[Input]:
 
 def _fixed_part(path: str) -> str:
   """A path up to its first wildcard: globs are named by the folder that they start in."""
-  absolute = str(pathlib.Path(path).absolute()) if storage.is_local(path) else path
-  if storage.is_local(path) and pathlib.Path(path).exists():
-    return absolute
+  if storage.is_local(path) and os.path.exists(path):
+    return path
   fixed: list[str] = []
-  for part in absolute.split('/'):
+  for part in path.split('/'):
     if any(wildcard in part for wildcard in '*?['):
       break
     fixed.append(part)
@@ -72,8 +72,11 @@ def list_input(given: Input, limits: Limits) -> Iterator[Batch]:
 def _kind(file: StoredFile) -> Kind:
   if not file.regular:
     return Kind.UNKNOWN
-  with storage.open_read(file.path) as opened:
-    return sniff(opened.read(HEAD_BYTES))
+  try:
+    with storage.open_read(file.path) as opened:
+      return sniff(opened.read(HEAD_BYTES))
+  except (FileNotFoundError, PermissionError):  # its row says so once it is to be read
+    return Kind.UNKNOWN
 
 
 def _loose(file: StoredFile, below: str) -> Member:

@@ -106,8 +106,13 @@ def _read_file(archive: Archive, member: Member, walk: _Walk) -> bytes | InputEr
     return InputError(member.problem)
   if member.size_bytes > limit:
     return InputError('too-large', f'{member.size_bytes} bytes, at most {limit} are read')
-  with walk.opener(f'{archive.path}/{member.name}' if member.name else archive.path) as file:
-    return file.read()
+  try:
+    with walk.opener(f'{archive.path}/{member.name}' if member.name else archive.path) as file:
+      return file.read()
+  except FileNotFoundError:
+    return InputError('read-failed', 'the file was there when it was listed')
+  except PermissionError:
+    return InputError('read-failed', 'not allowed to read the file')
 
 
 def _read_members(
