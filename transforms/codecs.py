@@ -27,7 +27,7 @@ from pydicom.uid import (
   RLELossless,
 )
 
-from transforms import openjpeg_plugin
+from transforms import pydicom_plugins
 from transforms.dicom import (
   integer,
   is_standard_transfer_syntax,
@@ -44,22 +44,28 @@ from transforms.vocabularies import PHOTOMETRIC_INTERPRETATIONS
 StoredValues = NDArray[Any]
 
 _OPENJPEG: Final = 'radbeam-openjpeg'
+_GDCM_12_BIT: Final = 'radbeam-gdcm'
 _CODECS: Final[dict[str, str]] = {
   RLELossless: 'pydicom',
   JPEGBaseline8Bit: 'pillow',
-  JPEGExtended12Bit: 'pillow',  # 8 bit only
+  JPEGExtended12Bit: 'pillow',  # of 8 bits; those of 12 below
   JPEGLossless: 'gdcm',
   JPEGLosslessSV1: 'gdcm',
   JPEGLSLossless: 'pyjpegls',
   JPEGLSNearLossless: 'pyjpegls',
-  **dict.fromkeys(openjpeg_plugin.SYNTAXES, _OPENJPEG),
+  **dict.fromkeys(pydicom_plugins.OPENJPEG_SYNTAXES, _OPENJPEG),
 }
-# What crashes and hangs on hostile files; the others are safe to run in a thread.
-NATIVE_CODEC_SYNTAXES: Final = frozenset(uid for uid, codec in _CODECS.items() if codec not in ('pydicom', 'pillow'))
+# Decoded by native code that crashes and hangs on hostile files; the others are safe to run in a thread.
+NATIVE_CODEC_SYNTAXES: Final = frozenset([*_CODECS]) - {RLELossless, JPEGBaseline8Bit}
 
-for _uid in openjpeg_plugin.SYNTAXES:
-  if _OPENJPEG not in get_decoder(_uid).available_plugins:
-    get_decoder(_uid).add_plugin(_OPENJPEG, (openjpeg_plugin.__name__, 'decode_frame'))
+
+def _add_plugins() -> None:
+  for uid in pydicom_plugins.OPENJPEG_SYNTAXES:
+    get_decoder(uid).add_plugin(_OPENJPEG, (pydicom_plugins.__name__, 'decode_with_openjpeg'))
+  get_decoder(JPEGExtended12Bit).add_plugin(_GDCM_12_BIT, (pydicom_plugins.__name__, 'decode_with_gdcm'))
+
+
+_add_plugins()
 gdcm.Trace.DebugOff()
 gdcm.Trace.WarningOff()
 gdcm.Trace.ErrorOff()
@@ -75,7 +81,7 @@ _SAMPLES: Final = {
   'YBR_RCT': 3,
 }
 # Their codestream has a precision and a sign of its own, which pydicom applies.
-_CODESTREAM_CARRIES_BITS: Final = frozenset([*openjpeg_plugin.SYNTAXES, *JPEGLSTransferSyntaxes])
+_CODESTREAM_CARRIES_BITS: Final = frozenset([*pydicom_plugins.OPENJPEG_SYNTAXES, *JPEGLSTransferSyntaxes])
 _BITS_ALLOCATED: Final = (1, 8, 16, 32, 64)
 _FREE_INFLATION_BYTES: Final = 16 << 20
 _ITEM_TAG: Final = b'\xfe\xff\x00\xe0'
@@ -224,7 +230,7 @@ def stored_frame(dataset: Dataset, layout: Layout, index: int) -> StoredValues:
       dataset,
       index=index,
       validate=False,  # of the whole object; the layout is checked
-      decoding_plugin=_CODECS.get(layout.transfer_syntax, ''),
+      decoding_plugin=_codec(layout),
       **_pydicom_options(layout),
     )
   if layout.samples == 3:
@@ -233,6 +239,12 @@ def stored_frame(dataset: Dataset, layout: Layout, index: int) -> StoredValues:
   if layout.keyword != 'PixelData' or layout.transfer_syntax in _CODESTREAM_CARRIES_BITS:
     return values
   return mask_unused_bits(values, layout.bits_stored, _high_bit(layout))
+
+
+def _codec(layout: Layout) -> str:
+  if layout.transfer_syntax == JPEGExtended12Bit and layout.bits_stored > 8 and layout.samples == 1:
+    return _GDCM_12_BIT
+  return _CODECS.get(layout.transfer_syntax, '')  # none where nothing is compressed
 
 
 def _pydicom_options(layout: Layout) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +33,8 @@ class GreyLevels:
 
   def paint(self, table: Pixels) -> Pixels:
     """The image with each value replaced by its entry, (n,) grey or (n, 3) RGB."""
+    if table.ndim == 1 and self.where.dtype.itemsize <= 2:
+      return cv2.LUT(self.where, table)
     return table[self.where]
 
 
@@ -40,7 +43,7 @@ def grey_levels(image: NDArray[Any]) -> GreyLevels:
   if image.dtype.kind in 'iu' and image.dtype.itemsize <= 2:
     bits = np.ascontiguousarray(image).view(f'u{image.dtype.itemsize}')
     patterns = np.arange(1 << 8 * image.dtype.itemsize, dtype=bits.dtype)
-    counts = np.bincount(bits.ravel(), minlength=patterns.size)
+    counts = cv2.calcHist([bits], [0], None, [patterns.size], [0, patterns.size]).ravel().astype(np.int64)
     return GreyLevels(patterns.view(image.dtype).astype(np.float64), counts, bits)
   values = image.ravel().astype(np.float64)
   counts = np.isfinite(values).astype(np.int64)
