@@ -114,8 +114,21 @@ def _centre_square(image: Pixels) -> Pixels:
 
 
 def _resize(image: Pixels, height: int, width: int) -> Pixels:
+  shrinks = height <= image.shape[0] and width <= image.shape[1]
+  if shrinks:
+    image = _halve_towards(image, height, width)
   if image.shape[:2] == (height, width):
     return image
-  shrinks = height <= image.shape[0] and width <= image.shape[1]
-  interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-  return cv2.resize(image, (width, height), interpolation=interpolation)
+  return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _halve_towards(image: Pixels, height: int, width: int) -> Pixels:
+  """Halves as long as the result stays the larger: four times as fast, as OpenCV is quick at exactly two.
+
+  Means of areas of means of areas are means of areas, but for rounding. An odd
+  last line is dropped: a part of a pixel of the result.
+  """
+  while image.shape[0] >= 2 * height and image.shape[1] >= 2 * width:
+    rows, columns = image.shape[0] // 2, image.shape[1] // 2
+    image = cv2.resize(image[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
+  return image
