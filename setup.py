@@ -44,6 +44,7 @@ setup(
       'pytest>=8',
       'pytest-timeout>=2.3',
       'ruff>=0.9',
+      'setuptools>=77',  # `make setup` builds without isolation
       'types-protobuf',
       'types-PyYAML',
       'uv>=0.6',

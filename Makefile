@@ -1,0 +1,48 @@
+# Needs Python 3.11 or later, git and make. Every target sets up what it needs, in .venv/; the second time that is quick.
+PYTHON ?= python3
+DEMO ?= demo
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint lock bench-quick clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## the environment, with the locked versions
+
+demo: $(INSTALLED) ## the whole chain on a small synthetic export, into $(DEMO)/
+	$(BIN)/radbeam demo --overwrite --output $(DEMO)
+
+test: $(INSTALLED) ## all tests; a skipped one is a failure
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+lock: $(INSTALLED) ## renew requirements.lock after a change of setup.py; UPGRADE=--upgrade for the newest versions
+	$(BIN)/uv pip compile $(UPGRADE) --extra train --extra dev --generate-hashes --no-emit-index-url --no-annotate \
+	  setup.py -o requirements.lock --python-version 3.11
+
+bench-quick: $(INSTALLED) ## the figures of the README that take minutes
+	$(BIN)/python -m benchmarks.quick
+
+clean: ## what is made by the other targets, except for the environment
+	rm -rf build dist *.egg-info demo bench-out .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# The interpreter's own pip reads the lock: nothing else has to be there before. A failed attempt leaves no stamp.
+$(INSTALLED): requirements.lock setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'radbeam needs Python 3.11 or later; found: '"$$($(PYTHON) --version 2>&1)"'. Give another: make PYTHON=python3.11' >&2; \
+	  exit 1; }
+	@echo 'setting up .venv (some 2 GB, a few minutes the first time)'
+	$(PYTHON) -m venv .venv
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
