@@ -1,5 +1,6 @@
 """What a file is, by its first bytes: names and extensions lie in real exports."""
 
+import codecs
 import re
 from collections.abc import Callable
 from enum import StrEnum
@@ -142,9 +143,9 @@ def _is_text(head: bytes) -> bool:
 
 def _is_utf8(head: bytes) -> bool:
   try:
-    head[: max(1, len(head) - 3)].decode()  # the last character may be cut
-  except UnicodeDecodeError as error:
-    return error.end >= len(head) - 3
+    codecs.getincrementaldecoder('utf-8')().decode(head)  # the last character may be cut
+  except UnicodeDecodeError:
+    return False
   return True
 
 
