@@ -31,7 +31,8 @@ class DatasetRun:
   """What the last step needs to know of the run.
 
   Attributes:
-    config: the options that decide the content, for the record.
+    config_json: the options that decide the content, for the record.
+    synthetic: whether the images are drawn; reports then say so.
   """
 
   output: str
@@ -42,6 +43,7 @@ class DatasetRun:
   key_fingerprint: str
   config_json: str
   crosswalk: str = ''
+  synthetic: bool = False
 
   @property
   def staging(self) -> str:
@@ -131,6 +133,7 @@ def _describe(run: DatasetRun, results: Sequence[ShardResult]) -> dict[str, Any]
     'preprocess': asdict(run.preprocess),
     'preprocess_digest': run.preprocess.digest,
     'scaling': run.scaling,
+    'synthetic': run.synthetic,
     'pseudonym_key_fingerprint': run.key_fingerprint,
     'config': json.loads(run.config_json),
     'versions': versions(),

@@ -5,7 +5,7 @@ import json
 import logging
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
@@ -36,8 +36,13 @@ _LOG = logging.getLogger('radbeam.ingest')
 _STATISTICS_COLUMNS = ['pixel_sum', 'pixel_sumsq', 'pixel_count', 'label']
 
 
-def run(options: IngestOptions, beam_args: Sequence[str]) -> Exit:
+def run(options: IngestOptions, beam_args: Sequence[str], *, synthetic: bool = False) -> Exit:
   """Runs the job.
+
+  Args:
+    options: the flags.
+    beam_args: flags for Beam.
+    synthetic: whether the images are drawn; the dataset and all that is made of it say so.
 
   Raises:
     UsageError, NothingToDo, TooManyRejects: as their docstrings say.
@@ -49,7 +54,7 @@ def run(options: IngestOptions, beam_args: Sequence[str]) -> Exit:
     report_listing(inputs, spec.decode.limits, _LOG)
     return Exit.DONE
   key = key_path(options.pseudonym_key_file)
-  dataset = _dataset_run(options, spec, key)
+  dataset = replace(_dataset_run(options, spec, key), synthetic=synthetic)
   with beam.Pipeline(runner=make_runner(beam_args), options=pipeline_options(beam_args)) as pipeline:
     build(pipeline, inputs, spec, dataset, key)
   return _finish(options, dataset)

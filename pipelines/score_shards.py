@@ -69,7 +69,7 @@ class ScoreShards(beam.PTransform):
       | 'WriteWhole' >> beam.ParDo(_WriteWhole(self.spec)).with_outputs(_PARTIAL, main='written')
     )
     regrouped = (
-      partial | 'GroupPartial' >> beam.GroupByKey() | 'WritePartial' >> beam.MapTuple(_write_grouped, spec=self.spec)
+      partial | 'GroupPartial' >> beam.GroupByKey() | 'WritePartial' >> beam.Map(_write_grouped, self.spec)
     )
     return (decoded[_FINISHED], written, regrouped) | 'JoinResults' >> beam.Flatten()
 
@@ -136,9 +136,9 @@ class _WriteWhole(beam.DoFn):
       yield beam.pvalue.TaggedOutput(_PARTIAL, value)
 
 
-def _write_grouped(number: int, pieces: Iterable[_Collected], spec: ScoreSpec) -> ShardResult:
+def _write_grouped(pieces_of_shard: tuple[int, Iterable[_Collected]], spec: ScoreSpec) -> ShardResult:
   whole = _Collected()
-  for piece in pieces:
+  for piece in pieces_of_shard[1]:
     whole.rows.extend(piece.rows)
     whole.end = whole.end or piece.end
   return _write(whole, spec)
