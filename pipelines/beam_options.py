@@ -51,7 +51,7 @@ def check_beam_args(args: Sequence[str], own: Iterable[str] = ()) -> None:
   _, unknown = _beam_parser().parse_known_args(_for_beam(args))
   if unknown:
     raise UsageError(unknown_flag(unknown[0], [*own, *_beam_flags()], 'radbeam, nor of Apache Beam'))
-  make_runner(args)  # now: an engine that is not there should not be missed after hours of listing
+  make_runner(args)  # here, so that a runner that does not exist is missed before the inputs are listed
 
 
 def pipeline_options(args: Sequence[str]) -> PipelineOptions:

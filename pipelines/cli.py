@@ -9,6 +9,7 @@ import difflib
 import importlib
 import logging
 import os
+import select
 import sys
 import traceback
 import warnings
@@ -34,7 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
   Returns:
     The exit code: one of `Exit`, or 130 after Ctrl-C.
   """
-  job, *arguments = (sys.argv[1:] if argv is None else list(argv)) or ['']
+  try:
+    code = _dispatch(sys.argv[1:] if argv is None else list(argv))
+    sys.stdout.flush()  # here, where a closed pipe is still caught
+    return code
+  except BrokenPipeError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
+    return _BROKEN_PIPE
+
+
+def _dispatch(argv: list[str]) -> int:
+  job, *arguments = argv or ['']
   if job in JOBS:
     return _run_guarded(job, arguments)
   if job in ('--help', '-h', 'help'):
@@ -43,6 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _print_and_end(f'radbeam {_version()}')
   print(_unknown_job(job), file=sys.stderr)
   return Exit.USAGE
+
+
+def _nobody_reads() -> bool:
+  """Whether the reader of stdout is gone: other pipes that break are a defect."""
+  poll = select.poll()
+  poll.register(sys.stdout.fileno(), 0)
+  return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _print_and_end(text: str) -> int:
@@ -87,18 +105,15 @@ def _run_guarded(job: str, arguments: list[str]) -> int:
   try:
     options, extras = parse(job, arguments)
     inputs = getattr(options, 'input', ())
-    code = _run(job, options, extras)
-    sys.stdout.flush()  # here, where a closed pipe is still caught
-    return code
+    return _run(job, options, extras)
   except SystemExit as stop:  # argparse, after --help
     return int(stop.code or 0)
   except KeyboardInterrupt:
     print(f'radbeam {job}: interrupted', file=sys.stderr)
     return _INTERRUPTED
-  except BrokenPipeError:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
-    return _BROKEN_PIPE
   except Exception as error:  # the one place where all of them end
+    if isinstance(error, BrokenPipeError) and _nobody_reads():
+      raise
     return _report(job, error, inputs)
 
 
