@@ -8,6 +8,7 @@ a value; what stands on the command line wins.
 import argparse
 import dataclasses
 import difflib
+import os
 import pathlib
 import types
 import typing
@@ -57,7 +58,9 @@ def parse(job: str, argv: Sequence[str]) -> tuple[JobOptions, list[str]]:
   values = configured | given
   _check_extras(job, [*config_extras, *extras])
   _check_required(job, values)
-  return JOBS[job].options(**values), [*config_extras, *extras]
+  options = JOBS[job].options(**values)
+  _check_folders(options)
+  return options, [*config_extras, *extras]
 
 
 def parser_of(job: str) -> argparse.ArgumentParser:
@@ -175,6 +178,22 @@ def _check_required(job: str, values: dict[str, Any]) -> None:
   missing = [flag for flag in _required(job) if flag.removeprefix('--') not in values]
   if missing:
     raise UsageError(f'{", ".join(missing)} must be given; `radbeam {job} --help` says more')
+
+
+def _check_folders(options: JobOptions) -> None:
+  """What is to be written must be possible: found out now, and not after hours."""
+  for field in dataclasses.fields(options):
+    place = getattr(options, field.name)
+    if flag_of(field).written and place and '://' not in place:
+      _check_folder(field.name, pathlib.Path(place).absolute())
+
+
+def _check_folder(name: str, path: pathlib.Path) -> None:
+  existing = next(folder for folder in (path, *path.parents) if folder.exists())
+  if not existing.is_dir():
+    raise UsageError(f'--{name} is {path}, but {existing} is a file; name a folder, or one that can be made')
+  if not os.access(existing, os.W_OK | os.X_OK):
+    raise UsageError(f'--{name} is {path}, but {existing} cannot be written; change its permissions, or name another')
 
 
 def _check_extras(job: str, extras: Sequence[str]) -> None:

@@ -171,11 +171,11 @@ def _hushed() -> Iterator[None]:
 def _configure_logging(quiet: bool) -> None:
   """Our own lines on stderr as they are; of libraries errors only."""
   logging.basicConfig(level=logging.ERROR, format='%(name)s: %(message)s', stream=sys.stderr, force=True)
-  for name in ('absl', 'tensorflow'):
-    logging.getLogger(name).setLevel(logging.ERROR)  # they have levels of their own
+  for handler in logging.getLogger().handlers:
+    handler.setLevel(logging.ERROR)  # besides the logger's: libraries give theirs levels of their own
   ours = logging.getLogger('radbeam')
   ours.setLevel(logging.WARNING if quiet else logging.INFO)
   ours.propagate = False
-  handler = logging.StreamHandler(sys.stderr)
-  handler.setFormatter(logging.Formatter('%(message)s'))
-  ours.handlers[:] = [handler]
+  plain = logging.StreamHandler(sys.stderr)
+  plain.setFormatter(logging.Formatter('%(message)s'))
+  ours.handlers[:] = [plain]

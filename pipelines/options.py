@@ -32,6 +32,7 @@ class Flag:
     default: None for a flag without one, `...` for one that must be given.
     check: gives what is expected where a value is not that, else None.
     group: the heading in `--help`.
+    written: whether it names a folder that the job writes.
   """
 
   help: str
@@ -39,6 +40,7 @@ class Flag:
   metavar: str | None = None
   check: Check | None = None
   group: str = ''
+  written: bool = False
 
   def field(self) -> Any:
     """The field of an options class."""
@@ -103,7 +105,7 @@ def today() -> str:
 _INPUT: Final = Flag('file, folder, glob or gs://…; may be given several times', ..., 'PATH', _not_empty)
 _DATASET: Final = Flag('the dataset, as written by `radbeam ingest`', ..., 'DIR', _not_empty)
 _BUNDLE: Final = Flag('the model, as written by `radbeam train`', ..., 'DIR', _not_empty)
-_OUTPUT: Final = Flag('where the result goes', ..., 'DIR', _not_empty)
+_OUTPUT: Final = Flag('where the result goes', ..., 'DIR', _not_empty, written=True)
 _BATCH_SIZE: Final = Flag('images per training step, over all devices', 32, 'N', _between(1, 4096))
 _SEED: Final = Flag('where chance starts from', 1, 'N', _between(0, 2**31 - 1))
 _DETERMINISTIC: Final = Flag('the same seed gives the same bytes: one device, fixed order, slower', False)
@@ -152,7 +154,9 @@ class ArchiveJobOptions(JobOptions):
   pseudonym_key_file: str | None = Flag(
     'at least 32 random bytes, for the owner alone; default: one is made under your configuration folder', None, 'FILE'
   ).field()
-  crosswalk: str | None = Flag('write there from which image each id comes: identifies patients', None, 'DIR').field()
+  crosswalk: str | None = Flag(
+    'write there from which image each id comes: identifies patients', None, 'DIR', written=True
+  ).field()
   run_date: str = Flag('the day in UTC that the result is filed under', today, 'YYYY-MM-DD', _is_date).field()
   max_reject_ratio: float = Flag('exit 4 if more of the sources are rejects', 0.25, 'RATIO', _between(0, 1)).field()
   # The defaults are those of `transforms.elements.Limits`; a test compares them.
@@ -212,7 +216,7 @@ class TrainJobOptions(JobOptions):
   """What `radbeam train` can be told."""
 
   dataset: str = _DATASET.field()
-  bundle: str = Flag('where the model goes', ..., 'DIR', _not_empty).field()
+  bundle: str = Flag('where the model goes', ..., 'DIR', _not_empty, written=True).field()
   # Those of `model.networks.registry`, which loads TensorFlow; a test compares them.
   architecture: Literal['cnn'] = Flag('the network', 'cnn').field()
   epochs: int = Flag('at most so many passes over the train split', 30, 'N', _between(1)).field()

@@ -232,6 +232,25 @@ def test_a_bug_shows_its_traceback(job: FakeJob, capfd: pytest.CaptureFixture[st
   assert 'radbeam train: crashed' in error
 
 
+@pytest.mark.parametrize('below', ['', 'sub', 'sub/folder'])
+def test_an_output_that_is_a_file_is_refused_at_once(
+  below: str, tmp_path: pathlib.Path, job: FakeJob, capfd: pytest.CaptureFixture[str]
+) -> None:
+  file = write(tmp_path / 'file', 'text')
+  assert cli.main(['train', '--dataset', 'data', '--bundle', f'{file}/{below}'.rstrip('/')]) == Exit.USAGE
+  assert f'but {file} is a file; name a folder' in capfd.readouterr().err
+  assert job.calls == []
+
+
+def test_an_output_that_cannot_be_written_is_refused_at_once(
+  job: FakeJob, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+  monkeypatch.setattr(os, 'access', lambda path, mode: not mode & os.W_OK)  # tests may run as root, who may all
+  assert cli.main([*_INGEST, '--crosswalk', 'gs://bucket/crosswalk']) == Exit.USAGE
+  assert f'--output is {pathlib.Path("out").absolute()}, but' in capfd.readouterr().err
+  assert job.calls == []
+
+
 def test_a_pipe_that_breaks_elsewhere_is_a_bug(job: FakeJob, capfd: pytest.CaptureFixture[str]) -> None:
   job.result = BrokenPipeError(32, 'Broken pipe')
   assert cli.main(_TRAIN) == Exit.CRASHED
@@ -254,6 +273,7 @@ def test_only_our_own_lines_are_shown(
   def run(options: object, beam_args: list[str]) -> int:
     logging.getLogger('radbeam.train').info('told')
     logging.getLogger('radbeam.train').warning('warned')
+    logging.getLogger('absl').setLevel(logging.DEBUG)
     for library in ('pydicom', 'absl', 'tensorflow', 'apache_beam.runners'):
       logging.getLogger(library).warning('a name from a header')
     return Exit.DONE
