@@ -230,6 +230,7 @@ def _record(score_run: ScoreRun, results: Sequence[ShardResult]) -> dict[str, An
 
 def _finish(options: ScoreOptions, score_run: ScoreRun, spec: ScoreSpec) -> Exit:
   storage.delete_tree(spec.staging)
+  storage.delete_if_empty(storage.join(options.output, FOLDER))
   if score_run.crosswalk:
     storage.delete_tree(staging_folder(score_run.crosswalk))
   record = json.loads(storage.read_bytes(score_run.record_path))

@@ -3,6 +3,8 @@
 The one place that knows how local disk and object stores differ.
 """
 
+import glob
+import contextlib
 import os
 import pathlib
 import uuid
@@ -80,28 +82,35 @@ def delete_tree(path: str) -> None:
     FileSystems.delete([path])
 
 
+def delete_if_empty(path: str) -> None:
+  """Deletes a local folder that holds nothing; object stores have no folders."""
+  if is_local(path):
+    with contextlib.suppress(OSError):
+      os.rmdir(path)
+
+
 def list_files(path: str) -> Iterator[StoredFile]:
   """All files below a folder, or that one file, or what a glob matches; in the order of their names."""
   files = _list_local(path) if is_local(path) else _list_remote(path)
-  yield from sorted(files)
+  yield from sorted(set(files))  # `**` finds files more than once
 
 
 def _list_local(path: str) -> Iterator[StoredFile]:
-  root = pathlib.Path(path)
-  if not root.exists():
-    for match in root.parent.glob(root.name) if not any(c in str(root.parent) for c in '*?[') else _glob(path):
-      yield from _list_local(str(match))
-  elif root.is_dir():
-    for folder, _, names in os.walk(root):
-      yield from (_local_file(os.path.join(folder, name)) for name in names)
-  else:
+  if os.path.isdir(path):
+    for folder, folders, names in os.walk(path, onerror=_raise):
+      links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # not followed, but not lost
+      yield from (_local_file(os.path.join(folder, name)) for name in [*names, *links])
+  elif os.path.lexists(path):
     yield _local_file(path)
+  else:
+    for match in glob.iglob(path, recursive=True, include_hidden=True):
+      yield from _list_local(os.path.normpath(match))
 
 
-def _glob(path: str) -> Iterator[pathlib.Path]:
-  import glob
-
-  return (pathlib.Path(match) for match in glob.iglob(path, recursive=True))
+def _raise(error: OSError) -> None:
+  """A folder that cannot be read is no empty folder."""
+  if not isinstance(error, FileNotFoundError):  # moved away while the others were listed
+    raise error
 
 
 def _local_file(path: str) -> StoredFile:
