@@ -21,6 +21,8 @@ from pipelines.synthetic_pictures import Picture
 Stored = NDArray[np.uint8] | NDArray[np.uint16]
 Modality = Literal['CR', 'DX']
 Photometric = Literal['MONOCHROME1', 'MONOCHROME2']
+Bits = Literal[8, 12, 16]
+Grey = Literal['window', 'rescale', 'plain']
 
 TRANSFER_SYNTAXES: Final = (
   uid.ExplicitVRLittleEndian,
@@ -67,9 +69,9 @@ class Encoding:
   """
 
   transfer_syntax: UID = uid.ExplicitVRLittleEndian
-  bits_stored: Literal[8, 12, 16] = 12
+  bits_stored: Bits = 12
   photometric: Photometric = 'MONOCHROME2'
-  grey: Literal['window', 'rescale', 'plain'] = 'window'
+  grey: Grey = 'window'
 
   @property
   def bits_allocated(self) -> int:

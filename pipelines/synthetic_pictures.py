@@ -45,7 +45,7 @@ def draw_chest(rng: np.random.Generator, opacities: bool, height: int, width: in
   lungs = _lungs(chest)
   picture = _body(chest) - _LUNG_DEPTH * lungs
   picture += _bones(rng, chest, lungs) + _heart_and_mediastinum(chest)
-  picture += 0.05 * lungs * _clouds(rng, (height, width), 24)
+  picture += 0.04 * lungs * _clouds(rng, (height, width), 24)
   if opacities:
     picture += _opacities(rng, chest, lungs)
   return _expose(rng, picture)
@@ -120,7 +120,7 @@ def _opacities(rng: np.random.Generator, chest: _Chest, lungs: Picture) -> Pictu
     distance = np.square((chest.x - centre_x) / radius) + np.square((chest.y - centre_y) / radius)
     total += np.float32(rng.uniform(0.8, 1.2)) * np.exp(-distance)
   patchy = 1 + 0.25 * _clouds(rng, lungs.shape[:2], 16)
-  return 0.32 * np.minimum(total, 1.1) * patchy * np.sqrt(lungs)
+  return 0.42 * np.minimum(total, 1.1) * patchy * np.sqrt(lungs)
 
 
 def _expose(rng: np.random.Generator, picture: Picture) -> Picture:

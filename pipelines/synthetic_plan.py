@@ -31,6 +31,7 @@ _CONTAINERS: Final[tuple[Container, ...]] = (
 _ELSEWHERE: Final[dict[int, Container]] = {8: 'outer', 12: 'studies'}
 _REPEATS_NAME: Final = 4  # the patient whose two images have one name
 _UID_DIGITS: Final = 33  # with the root below 2**128, as 2.25 demands (PS3.5 B.2)
+_SMALLEST_PX: Final = 48  # JPEG 2000 at its five levels needs 32 in both directions
 _SYLLABLES: Final = ('BA', 'CE', 'DI', 'FO', 'GU', 'HA', 'KE', 'LI', 'MO', 'NU')
 _FIRST_NAMES: Final = ('ADA', 'BORIS', 'CLARA', 'DMITRI', 'EVA', 'FELIX', 'GRETA')
 
@@ -56,8 +57,8 @@ class SyntheticOptions:
       raise ValueError(f'patients is {self.patients}; it must be at least {FEWEST_PATIENTS} to fill every archive')
     if not 0 < self.prevalence < 1:
       raise ValueError(f'prevalence is {self.prevalence}; it must lie between 0 and 1')
-    if self.height_px < 32:
-      raise ValueError(f'height_px is {self.height_px}; it must be at least 32')
+    if self.height_px < _SMALLEST_PX:
+      raise ValueError(f'height_px is {self.height_px}; it must be at least {_SMALLEST_PX}')
 
 
 @dataclass(frozen=True, slots=True)
