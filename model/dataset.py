@@ -1,0 +1,160 @@
+"""A dataset directory as `ingest` writes it: opened, checked, never changed.
+
+No TensorFlow here: a dry run reads a dataset's facts without loading it.
+"""
+
+import json
+import pathlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+import pyarrow.dataset
+
+from transforms.preprocess import PreprocessSpec
+
+Split = Literal['train', 'val', 'test']
+
+FORMAT_VERSION: Final = 1
+
+
+class DatasetError(ValueError):
+  """A dataset that cannot be used as it is: what was found, what was expected, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+  """The facts of `dataset.json`.
+
+  Attributes:
+    path: of the directory.
+    digest: identifies images, splits and labels.
+    labels: class names in alphabetic order; their position is the class index everywhere.
+    counts: labelled images by split and label.
+    spec: the preprocessing every stored image went through.
+    pseudonym_key_fingerprint: of the key behind the ids.
+    versions: of the libraries that made it.
+    synthetic: whether the images are drawn, not taken from patients.
+  """
+
+  path: pathlib.Path
+  digest: str
+  labels: tuple[str, ...]
+  counts: Mapping[str, Mapping[str, int]]
+  spec: PreprocessSpec
+  pseudonym_key_fingerprint: str | None = None
+  versions: Mapping[str, str] | None = None
+  synthetic: bool = False
+
+  @property
+  def transform_graph(self) -> pathlib.Path:
+    """The tf.Transform output."""
+    return self.path / 'transform_graph'
+
+  def example_files(self, split: Split) -> list[str]:
+    """TFRecord files of a split, in the order of their names.
+
+    Raises:
+      DatasetError: if there are none.
+    """
+    files = sorted(str(path) for path in (self.path / 'examples' / f'split={split}').glob('*.tfrecord*'))
+    if not files:
+      raise DatasetError(
+        f'the {split} split holds no TFRecord files, expected at least one; '
+        f'run ingest with more images, or choose another of the splits {", ".join(get_args(Split))}'
+      )
+    return files
+
+  def class_counts(self, split: Split) -> dict[str, int]:
+    """Labelled images of each class in a split, zero included, in the order of `labels`."""
+    found = self.counts.get(split, {})
+    return {label: int(found.get(label, 0)) for label in self.labels}
+
+  def sample(self, image_id: str) -> pathlib.Path | None:
+    """The picture before preprocessing, if it is one of the few that were kept."""
+    path = self.path / 'samples' / f'{image_id}.png'
+    return path if path.is_file() else None
+
+
+def open_dataset(path: str | pathlib.Path) -> Dataset:
+  """Opens a dataset directory on local disk.
+
+  Raises:
+    DatasetError: if `dataset.json` is missing (ingest did not finish), of
+      another format, or contradicts its own preprocessing digest.
+  """
+  root = pathlib.Path(path)
+  values = _read_json(root)
+  _check_format(values)
+  return Dataset(
+    path=root,
+    digest=values['digest'],
+    labels=tuple(sorted(values['labels'])),
+    counts=values['counts'],
+    spec=_checked_spec(values),
+    pseudonym_key_fingerprint=values.get('pseudonym_key_fingerprint'),
+    versions=values.get('versions'),
+    synthetic=bool(values.get('synthetic', False)),
+  )
+
+
+def count_facts(dataset: Dataset, columns: Sequence[str], split: Split = 'train') -> dict[str, dict[str, int]]:
+  """Counts the values of header facts over the good rows of a split.
+
+  Args:
+    dataset: whose index is read.
+    columns: of the index; those it does not have are left out.
+    split: whose rows count.
+
+  Returns:
+    For each column, how often each value stands there; an absent value counts as `unknown`.
+  """
+  index = dataset.path / 'index'
+  if not index.is_dir():
+    return {}
+  rows = pyarrow.dataset.dataset(index, format='parquet')
+  present = [column for column in columns if column in rows.schema.names]
+  good = (pyarrow.dataset.field('status') == 'ok') & (pyarrow.dataset.field('split') == split)
+  table = rows.to_table(columns=present, filter=good)
+  return {column: _count(table[column].to_pylist()) for column in present}
+
+
+def _count(values: Sequence[str | None]) -> dict[str, int]:
+  counted = Counter('unknown' if value is None else str(value) for value in values)
+  return dict(sorted(counted.items()))
+
+
+def _read_json(root: pathlib.Path) -> dict[str, Any]:
+  try:
+    values: dict[str, Any] = json.loads((root / 'dataset.json').read_text(encoding='utf-8'))
+  except FileNotFoundError:
+    raise DatasetError(
+      f'{root.name!r} holds no dataset.json, which ingest writes last; run ingest to its end, or give another folder'
+    ) from None
+  except ValueError as error:
+    raise DatasetError(f'dataset.json is no JSON ({error}); run ingest again') from None
+  return values
+
+
+def _check_format(values: Mapping[str, Any]) -> None:
+  if values.get('format_version') != FORMAT_VERSION:
+    raise DatasetError(
+      f'dataset.json has format version {values.get("format_version")!r}, expected {FORMAT_VERSION}; run ingest again'
+    )
+  missing = sorted({'digest', 'labels', 'counts', 'preprocess', 'preprocess_digest'} - set(values))
+  if missing:
+    raise DatasetError(f'dataset.json lacks {", ".join(missing)}; run ingest again')
+
+
+def _checked_spec(values: Mapping[str, Any]) -> PreprocessSpec:
+  try:
+    spec = PreprocessSpec.from_dict(values['preprocess'])
+  except ValueError as error:
+    raise DatasetError(f'{error}; run ingest again with this version') from None
+  if spec.digest != values['preprocess_digest']:
+    raise DatasetError(
+      f'the preprocessing spec has the digest {spec.digest[:12]}, dataset.json says '
+      f'{str(values["preprocess_digest"])[:12]}; the file was edited: run ingest again'
+    )
+  return spec

@@ -1,0 +1,138 @@
+"""A bundle against a dataset: every labelled image of a split, scored as in production."""
+
+import itertools
+import pathlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.bundle import Bundle, load_bundle
+from model.dataset import Dataset, DatasetError, Split, open_dataset
+from model.handler import BundleModelHandler, HandlerOptions, InferenceFailure, LoadedModel
+from model.input_data import read_examples
+from model.metrics import Scored, compute_metrics
+
+_BATCH: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRow:
+  """One image: its id, its true and its predicted label, its scores in the order of the labels."""
+
+  image_id: str
+  label: str
+  predicted_label: str
+  scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+  """What was compared, and what came out.
+
+  Attributes:
+    bundle: whose scores these are.
+    dataset: whose labels these are.
+    split: of the dataset.
+    rows: one per labelled image, in the order of the files.
+    scored: the same as arrays.
+    metrics: see `model.metrics.compute_metrics`.
+  """
+
+  bundle: Bundle
+  dataset: Dataset
+  split: Split
+  rows: tuple[EvaluationRow, ...]
+  scored: Scored
+  metrics: dict[str, Any]
+
+  def to_dict(self) -> dict[str, Any]:
+    """The metrics with what they are about, ready for JSON."""
+    return {
+      'model_name': self.bundle.name,
+      'model_version': self.bundle.version,
+      'model_digest': self.bundle.model_digest,
+      'dataset_digest': self.dataset.digest,
+      'preprocess_digest': self.bundle.preprocess_digest,
+      'split': self.split,
+      'synthetic': self.dataset.synthetic,
+      'metrics': self.metrics,
+    }
+
+  def rows_as_dicts(self) -> list[dict[str, Any]]:
+    """The rows, ready for JSON or Parquet."""
+    return [asdict(row) for row in self.rows]
+
+
+def evaluate(bundle_dir: str | pathlib.Path, dataset_dir: str | pathlib.Path, split: Split = 'test') -> Evaluation:
+  """Scores the labelled images of a split through the bundle's `pixels` signature.
+
+  Raises:
+    BundleError: if the bundle's digests do not match.
+    DatasetError: if the dataset was preprocessed otherwise, has labels that
+      the bundle does not know, or no labelled image in the split.
+  """
+  bundle, dataset = load_bundle(bundle_dir), open_dataset(dataset_dir)
+  bundle.verify()
+  check_fit(bundle, dataset)
+  scored_rows = list(_score_split(bundle, dataset, split))
+  if not scored_rows:
+    raise DatasetError(f'the {split} split has no labelled image, expected at least one; choose another split')
+  scored = _as_arrays(bundle, scored_rows)
+  return Evaluation(bundle, dataset, split, tuple(scored_rows), scored, compute_metrics(scored))
+
+
+def check_fit(bundle: Bundle, dataset: Dataset) -> None:
+  """Refuses a dataset that the bundle cannot score rightly.
+
+  Raises:
+    DatasetError: if preprocessing or labels differ.
+  """
+  if bundle.preprocess_digest != dataset.spec.digest:
+    raise DatasetError(
+      f'the dataset was preprocessed by {dataset.spec.to_json()}, the bundle expects {bundle.spec.to_json()}; '
+      'ingest the images again with the options of the bundle'
+    )
+  unknown = sorted(set(dataset.labels) - set(bundle.labels))
+  if unknown:
+    raise DatasetError(
+      f'the dataset has {len(unknown)} labels that the bundle does not know, it knows {", ".join(bundle.labels)}; '
+      'map the labels when ingesting'
+    )
+
+
+def _score_split(bundle: Bundle, dataset: Dataset, split: Split) -> Iterator[EvaluationRow]:
+  handler = BundleModelHandler.of(bundle, HandlerOptions(max_batch_size=_BATCH))
+  model = handler.load_model()
+  labelled = (row for row in read_examples(dataset, split).as_numpy_iterator() if row['label'])
+  while batch := list(itertools.islice(labelled, _BATCH)):
+    yield from _score_batch(bundle, handler, model, batch)
+
+
+def _score_batch(
+  bundle: Bundle, handler: BundleModelHandler, model: LoadedModel, batch: list[dict[str, bytes]]
+) -> Iterator[EvaluationRow]:
+  images = [as_image(row['image'], bundle) for row in batch]
+  for row, scores in zip(batch, handler.run_inference(images, model), strict=True):
+    if isinstance(scores, InferenceFailure):
+      raise RuntimeError(f'the model failed on a stored image ({scores.detail}); its metrics would leave it out')
+    predicted, _ = bundle.decide(scores)
+    yield EvaluationRow(row['image_id'].decode(), row['label'].decode(), predicted, tuple(map(float, scores)))
+
+
+def as_image(data: bytes, bundle: Bundle) -> NDArray[np.uint8]:
+  """The stored bytes as uint8 [height, width, channels]."""
+  return np.frombuffer(data, np.uint8).reshape(bundle.spec.shape)
+
+
+def _as_arrays(bundle: Bundle, rows: list[EvaluationRow]) -> Scored:
+  index = {label: position for position, label in enumerate(bundle.labels)}
+  return Scored(
+    labels=bundle.labels,
+    truth=np.array([index[row.label] for row in rows]),
+    scores=np.array([row.scores for row in rows], np.float32),
+    positive=None if bundle.positive_label is None else index[bundle.positive_label],
+    threshold=bundle.threshold,
+  )

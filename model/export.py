@@ -1,0 +1,216 @@
+"""From a training to a bundle: written beside its place, then renamed into it."""
+
+import csv
+import io
+import json
+import pathlib
+import platform
+import shutil
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib import metadata
+from typing import Any, Final
+
+import numpy as np
+import tensorflow as tf
+
+from model import bundle as layout
+from model.bundle import Bundle, BundleError, decision_facts, file_digests, model_digest, to_json
+from model.dataset import Dataset, count_facts
+from model.input_data import read_examples
+from model.metrics import Scored, compute_metrics, youden_threshold
+from model.model_card import model_card
+from model.report.plots import history_figure, to_png
+from model.signatures import ServingModel
+from model.training import EpochRow, Trained
+
+INTENDED_USE_COLUMNS: Final = ('modality', 'view_position', 'body_part', 'photometric')
+NORMAL_LABELS: Final = frozenset({'normal', 'negative', 'no finding', 'no_finding', 'healthy', 'none', '0'})
+INTENSITY_BINS: Final = 32
+SCORE_BINS: Final = 20
+_DISTRIBUTIONS: Final = ('radbeam', 'tensorflow', 'keras', 'tensorflow-transform', 'numpy', 'scikit-learn')
+
+
+@dataclass(frozen=True, slots=True)
+class BundleOptions:
+  """How a bundle is named and decides.
+
+  Attributes:
+    name: of the model, part of the predictions' paths.
+    version: None takes the beginning of the model digest.
+    positive_label: for two classes; None takes the one that does not read as normal.
+    overwrite: whether an existing bundle is replaced.
+  """
+
+  name: str
+  version: str | None = None
+  positive_label: str | None = None
+  overwrite: bool = False
+
+
+def write_bundle(trained: Trained, dataset: Dataset, path: str | pathlib.Path, options: BundleOptions) -> Bundle:
+  """Writes a bundle directory; it appears under its name only when it is complete.
+
+  Raises:
+    BundleError: if the path exists and is not to be overwritten.
+    ValueError: if the positive label is none of the labels.
+  """
+  target = pathlib.Path(path)
+  check_target(target, options.overwrite)
+  scored = score_validation(trained, dataset, options.positive_label)
+  staging = target.with_name(f'.{target.name}-{uuid.uuid4().hex}')
+  staging.mkdir(parents=True)
+  try:
+    _write_files(staging, trained, dataset, scored)
+    bundle = _describe(staging, trained, dataset, scored, options)
+    _write_text(staging / layout.BUNDLE_FILE, to_json(bundle))
+    _put_in_place(staging, target)
+  finally:
+    shutil.rmtree(staging, ignore_errors=True)
+  return layout.load_bundle(target)
+
+
+def check_target(target: pathlib.Path, overwrite: bool) -> None:
+  """Refuses a place that is taken; callable before a training of hours.
+
+  Raises:
+    BundleError: if the path exists and is not to be overwritten.
+  """
+  if target.exists() and not overwrite:
+    raise BundleError(f'{target.name!r} exists already; give another --output, or --overwrite to replace it')
+
+
+def choose_positive(labels: Sequence[str], wanted: str | None) -> int | None:
+  """Index of the positive class of two; None for more classes.
+
+  Without a wish it is the last label, unless that one reads as normal and the other does not.
+
+  Raises:
+    ValueError: if the wanted label is none of the labels, or there are more than two.
+  """
+  if wanted is not None and (wanted not in labels or len(labels) != 2):
+    raise ValueError(
+      f'positive_label is {wanted!r}, the dataset has the labels {", ".join(labels)}; '
+      'give one of them, and none for more than two classes'
+    )
+  if len(labels) != 2:
+    return None
+  if wanted is not None:
+    return labels.index(wanted)
+  normal = [label.strip().lower() in NORMAL_LABELS for label in labels]
+  return 0 if normal[1] and not normal[0] else 1
+
+
+def score_validation(trained: Trained, dataset: Dataset, positive_label: str | None) -> Scored:
+  """The validation scores with the threshold chosen on them (Youden)."""
+  truth, scores = trained.validation.truth, trained.validation.scores
+  positive = choose_positive(dataset.labels, positive_label)
+  threshold = None if positive is None else youden_threshold(truth == positive, scores[:, positive])
+  return Scored(dataset.labels, truth, scores, positive, threshold)
+
+
+def _write_files(root: pathlib.Path, trained: Trained, dataset: Dataset, scored: Scored) -> None:
+  model = ServingModel(trained.network, dataset.transform_graph, dataset.spec)
+  tf.saved_model.save(model, str(root / layout.SAVED_MODEL), signatures=model.signatures())
+  shutil.copytree(dataset.transform_graph, root / layout.TRANSFORM_GRAPH)
+  trained.network.save(root / layout.NETWORK_FILE)
+  _write_text(root / layout.HISTORY_FILE, history_csv(trained.history))
+  (root / layout.HISTORY_FILE).with_suffix('.png').write_bytes(
+    to_png(history_figure([asdict(row) for row in trained.history]))
+  )
+  _write_text(root / layout.STATISTICS_FILE, _json(training_statistics(dataset, scored)))
+  _write_text(root / layout.EVALUATION_FILE, _json(compute_metrics(scored)))
+
+
+def _describe(root: pathlib.Path, trained: Trained, dataset: Dataset, scored: Scored, options: BundleOptions) -> Bundle:
+  facts: dict[str, Any] = {
+    'path': root,
+    'name': options.name,
+    'version': options.version or '',
+    'labels': dataset.labels,
+    'positive_label': None if scored.positive is None else dataset.labels[scored.positive],
+    'threshold': scored.threshold,
+    'calibration': dict(layout.IDENTITY),
+    'spec': dataset.spec,
+    'dataset_digest': dataset.digest,
+    'pseudonym_key_fingerprint': dataset.pseudonym_key_fingerprint,
+    'intended_use': count_facts(dataset, INTENDED_USE_COLUMNS),
+    'recipe': asdict(trained.options) | {'best_epoch': trained.best_epoch},
+    'metrics': compute_metrics(scored),
+    'versions': _versions(),
+    'synthetic': dataset.synthetic,
+  }
+  return _with_digests(root, facts)
+
+
+def _with_digests(root: pathlib.Path, facts: dict[str, Any]) -> Bundle:
+  """The model card names the version, so the digest of what decides comes before it."""
+  draft = Bundle(**facts, model_digest='', files={})
+  facts['model_digest'] = model_digest(file_digests(root), decision_facts(draft))
+  facts['version'] = facts['version'] or facts['model_digest'][:12]
+  _write_text(root / layout.MODEL_CARD, model_card(Bundle(**facts, files={})))
+  return Bundle(**facts, files=file_digests(root))
+
+
+def training_statistics(dataset: Dataset, scored: Scored) -> dict[str, Any]:
+  """What a later night is compared with.
+
+  Returns:
+    `intensity`: share of the train split's pixel values in 32 equal bins of
+    0 to 255; `scores`: for each label the share of the validation scores in
+    20 equal bins of 0 to 1; `counts`: images by split and label.
+  """
+  return {
+    'intensity': {'bins': INTENSITY_BINS, 'range': [0, 255], 'share': _intensity_shares(dataset)},
+    'scores': {
+      'bins': SCORE_BINS,
+      'range': [0, 1],
+      'share': {label: _score_shares(scored, index) for index, label in enumerate(scored.labels)},
+    },
+    'counts': {split: dict(counts) for split, counts in dataset.counts.items()},
+  }
+
+
+def _intensity_shares(dataset: Dataset) -> list[float]:
+  levels = np.zeros(256, np.int64)
+  for row in read_examples(dataset, 'train').as_numpy_iterator():
+    levels += np.bincount(np.frombuffer(row['image'], np.uint8), minlength=256)
+  bins = levels.reshape(INTENSITY_BINS, -1).sum(axis=1)
+  return [float(share) for share in bins / bins.sum()]
+
+
+def _score_shares(scored: Scored, index: int) -> list[float]:
+  counts, _ = np.histogram(scored.scores[:, index], SCORE_BINS, (0.0, 1.0))
+  return [float(share) for share in counts / counts.sum()]
+
+
+def history_csv(history: Sequence[EpochRow]) -> str:
+  """One line per epoch, under the names of `EpochRow`."""
+  buffer = io.StringIO()
+  writer = csv.DictWriter(buffer, [field.name for field in fields(EpochRow)], lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(asdict(row) for row in history)
+  return buffer.getvalue()
+
+
+def _versions() -> dict[str, str]:
+  return {'python': platform.python_version()} | {name: metadata.version(name) for name in _DISTRIBUTIONS}
+
+
+def _json(values: dict[str, Any]) -> str:
+  return json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + '\n'
+
+
+def _write_text(path: pathlib.Path, text: str) -> None:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(text, encoding='utf-8')
+
+
+def _put_in_place(staging: pathlib.Path, target: pathlib.Path) -> None:
+  """An old bundle is moved aside first: at no moment is there half of one."""
+  aside = staging.with_name(f'{staging.name}-old')
+  if target.exists():
+    target.rename(aside)
+  staging.rename(target)
+  shutil.rmtree(aside, ignore_errors=True)

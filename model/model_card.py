@@ -1,0 +1,57 @@
+"""The model card: what a bundle is, for a reader who was not there (Mitchell et al., FAT* 2019)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from model.bundle import Bundle
+
+NOT_A_DEVICE: Final = (
+  'Not a medical device. For research only: its output must not be used for diagnosis, treatment or triage.'
+)
+SYNTHETIC: Final = 'Trained on synthetic images: its figures say nothing about patients.'
+
+
+def model_card(bundle: Bundle) -> str:
+  """Markdown; only facts that are in the bundle."""
+  return '\n\n'.join([
+    f'# {bundle.name} {bundle.version}',
+    f'**{NOT_A_DEVICE}**',
+    *([f'**{SYNTHETIC}**'] if bundle.synthetic else []),
+    '## What it does',
+    _task(bundle),
+    '## Training images',
+    f'Dataset digest `{bundle.dataset_digest}`.',
+    _intended_use(bundle.intended_use),
+    '## Validation',
+    _metrics(bundle.metrics),
+    'On the split on which the threshold and the epoch were chosen: expect lower figures elsewhere.',
+    '## Recipe',
+    '\n'.join(f'- {name}: {value}' for name, value in sorted(bundle.recipe.items())),
+    '## Preprocessing',
+    f'`{bundle.spec.to_json()}`',
+  ]) + '\n'  # fmt: skip
+
+
+def _task(bundle: Bundle) -> str:
+  if bundle.positive_label is None:
+    return f'Tells apart {", ".join(bundle.labels)}; the label with the highest score is predicted.'
+  return (
+    f'Tells apart {" and ".join(bundle.labels)}; {bundle.positive_label} is predicted from '
+    f'a score of {bundle.threshold:.4f} up.'
+  )
+
+
+def _intended_use(counts: Mapping[str, Mapping[str, int]]) -> str:
+  if not counts:
+    return 'The dataset has no header facts: images of which kind it was trained on is not known here.'
+  lines = [f'- {name}: {", ".join(f"{value} {n}" for value, n in values.items())}' for name, values in counts.items()]
+  return 'Meant for images like these (counts of the train split):\n\n' + '\n'.join(lines)
+
+
+def _metrics(metrics: Mapping[str, Any]) -> str:
+  figures = {'images': metrics['count'], 'accuracy': metrics['accuracy'], **metrics['summary']}
+  return '\n'.join(f'- {name.replace("_", " ")}: {_text(value)}' for name, value in figures.items())
+
+
+def _text(value: float | None) -> str:
+  return 'undefined' if value is None else f'{value:.4f}' if isinstance(value, float) else str(value)
