@@ -126,7 +126,7 @@ def _run_jobs(export: SyntheticExport, places: Places, options: DemoOptions, bea
 def summary(places: Places) -> str:
   """What came of it, for a person: first rows, counts, places."""
   record = json.loads(next(pathlib.Path(places.scores, 'runs').glob('*.json')).read_text())
-  figures = json.loads(pathlib.Path(places.evaluation, 'metrics.json').read_text())['overall']
+  metrics = json.loads(pathlib.Path(places.evaluation, evaluate.METRICS).read_text())['metrics']
   predictions = f'{places.scores}/{record["predictions"]}'
   rows = ds.dataset(predictions, format='parquet', partitioning=None).head(_SHOWN_ROWS, columns=list(_SHOWN_COLUMNS))
   return '\n'.join(
@@ -139,11 +139,11 @@ def summary(places: Places) -> str:
       *(f'  {rows:5} {status}' for status, rows in record['rows'].items()),
       'of those without a score, by reason:',
       *(f'  {rows:5} {reason}' for reason, rows in record['reasons'].items()),
-      f'test split: AUC {figures["roc_auc"]:.3f}, accuracy {figures["accuracy"]:.3f}',
+      f'test split: AUC {metrics["summary"]["roc_auc"]:.3f}, accuracy {metrics["accuracy"]:.3f}',
       '',
       f'dataset      {places.dataset}',
       f'model        {places.bundle}',
-      f'report       {places.evaluation}/report.html',
+      f'report       {places.evaluation}/{evaluate.REPORT}',
       f'predictions  {predictions}',
     ]
   )

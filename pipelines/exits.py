@@ -54,6 +54,7 @@ _FORBIDDEN: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 # The last line of a traceback, such as `builtins.ValueError: text [while running 'Step-ptransform-7']`.
 _RAISED: Final = re.compile(r"^(?:[\w.]+\.)?(\w+): (.*?)(?: \[while running '[^']*'\])?$", re.MULTILINE)
+_STEP: Final = re.compile(r" \[while running '[^']*'\]$")  # Beam adds it, also where it keeps the type
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\][^:]*(?:: '([^']*)')?")
 _FULL_TEXT: Final = os.strerror(errno.ENOSPC)
 
@@ -89,7 +90,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _of_exception(error: BaseException, inputs: Sequence[str]) -> tuple[Exit, str] | None:
   name = type(error).__name__
   if name in _EXITS:
-    return _EXITS[name], str(error)
+    return _EXITS[name], _STEP.sub('', str(error))
   if isinstance(error, OSError):
     path = error.filename if isinstance(error.filename, str) else None
     return _of_system(error.errno, path, inputs)

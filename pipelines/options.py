@@ -265,7 +265,7 @@ class DemoOptions(JobOptions):
   """What `radbeam demo` can be told."""
 
   output: str = dataclasses.replace(_OUTPUT, default='demo').field()
-  patients: int = Flag('synthetic patients to make', 150, 'N', _between(10, 100_000)).field()
+  patients: int = Flag('synthetic patients to make', 240, 'N', _between(10, 100_000)).field()
   seed: int = _SEED.field()
 
 
