@@ -18,7 +18,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import IO, BinaryIO, Final, cast
+from typing import IO, BinaryIO, Final, Self, cast
 
 from transforms.elements import Limits
 from transforms.errors import InputError
@@ -27,8 +27,10 @@ from transforms.sniff import HEAD_BYTES, Kind, sniff
 RANGED: Final = frozenset({Kind.ZIP, Kind.TAR})
 STREAMED: Final = frozenset({Kind.GZIP, Kind.BZIP2, Kind.XZ})
 
+NESTED: Final = '!/'  # stands between the name of an inner archive and those of its members
 AS_IS: Final = -1  # the method of members that are not compressed one by one
 _RATIO_APPLIES_FROM_BYTES: Final = 16 << 20
+_LOST_AT_A_BREAK_BYTES: Final = 1 << 16  # what was inflated but not yet handed out
 _ENCRYPTED: Final = 0x1
 _LOCAL_HEADER: Final = struct.Struct('<4s5H3L2H')  # APPNOTE 4.3.7
 
@@ -38,7 +40,7 @@ class Member:
   """Where one member of an archive is, and how to read it.
 
   Attributes:
-    name: as listed, undecodable bytes escaped.
+    name: as listed, made `printable`.
     occurrence: from 0, over members of the same name.
     offset: of the local header (zip) or of the content (tar), in bytes.
     packed_bytes: length of the content in the archive.
@@ -63,6 +65,11 @@ def is_archive(kind: Kind) -> bool:
   return kind in RANGED or kind in STREAMED
 
 
+def printable(name: str) -> str:
+  r"""A name whose undecodable bytes, which Python keeps as lone surrogates, are written as `\xNN`."""
+  return name.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+
+
 def list_members(file: BinaryIO, kind: Kind, limits: Limits) -> list[Member]:
   """Lists the members of a zip or an uncompressed tar; directories are none.
 
@@ -70,8 +77,7 @@ def list_members(file: BinaryIO, kind: Kind, limits: Limits) -> list[Member]:
     InputError: `archive-corrupt`, or `bomb` for more than `max_members`.
   """
   listed = _list_zip(file) if kind == Kind.ZIP else _list_tar(file)
-  members = list(_at_most(_number(listed), limits.max_members))
-  return members
+  return list(_at_most(_number(listed), limits.max_members))
 
 
 def read_member(file: BinaryIO, member: Member, limits: Limits) -> bytes:
@@ -107,9 +113,11 @@ def stream_members(file: BinaryIO, kind: Kind, limits: Limits) -> Iterator[tuple
   """
   try:
     with _INFLATERS[kind](file) as inflated:
-      buffered = io.BufferedReader(inflated, 1 << 20)  # type: ignore[type-var]
+      buffered = io.BufferedReader(inflated, _LOST_AT_A_BREAK_BYTES)  # type: ignore[type-var]
       if sniff(buffered.peek(HEAD_BYTES)[:HEAD_BYTES]) == Kind.TAR:
         yield from _stream_tar(buffered, limits)
+        while buffered.read(1 << 20):  # what is left is padding, but the checksum of the stream stands behind it
+          pass
       else:
         yield Member('', 0, 0, 0, 0), _bounded_read(buffered, limits.max_member_bytes)
   except _DAMAGE as error:
@@ -118,6 +126,17 @@ def stream_members(file: BinaryIO, kind: Kind, limits: Limits) -> Iterator[tuple
 
 # What zlib, bz2, lzma and tarfile raise on damaged input; anything else is a bug of ours.
 _DAMAGE: Final = (zlib.error, lzma.LZMAError, EOFError, OSError, tarfile.TarError, ValueError, struct.error)
+
+
+class _TarHeader(tarfile.TarInfo):
+  """Damaged headers are errors: tarfile takes all but the first for the end, and loses what follows in silence."""
+
+  @classmethod
+  def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+    try:
+      return super().fromtarfile(archive)
+    except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+      raise tarfile.ReadError(str(error)) from error
 
 
 def _open_gzip(file: BinaryIO) -> IO[bytes]:
@@ -149,7 +168,9 @@ def _list_zip(file: BinaryIO) -> Iterator[Member]:
 
 def _zip_member(info: zipfile.ZipInfo) -> Member:
   problem = ''
-  if info.flag_bits & _ENCRYPTED:
+  if info.header_offset < 0:  # bytes are missing before the central directory
+    problem = 'read-failed'
+  elif info.flag_bits & _ENCRYPTED:
     problem = 'archive-encrypted'
   elif stat.S_ISLNK(info.external_attr >> 16):
     problem = 'link'
@@ -162,7 +183,7 @@ def _zip_member(info: zipfile.ZipInfo) -> Member:
 
 def _list_tar(file: BinaryIO) -> Iterator[Member]:
   try:
-    with tarfile.open(fileobj=file, mode='r:') as archive:
+    with tarfile.open(fileobj=file, mode='r:', tarinfo=_TarHeader) as archive:
       infos = archive.getmembers()
   except _DAMAGE as error:
     raise InputError('archive-corrupt', 'the headers of the tar cannot be read') from error
@@ -175,7 +196,7 @@ def _tar_member(info: tarfile.TarInfo) -> Member:
 
 
 def _stream_tar(file: IO[bytes], limits: Limits) -> Iterator[tuple[Member, bytes | InputError]]:
-  with tarfile.open(fileobj=file, mode='r|') as archive:
+  with tarfile.open(fileobj=file, mode='r|', tarinfo=_TarHeader) as archive:
     infos: dict[int, tarfile.TarInfo] = {}
     listed = _number(_remember(archive, infos))
     for member in _at_most(listed, limits.max_members):
@@ -207,10 +228,10 @@ def _stream_content(
 
 
 def _number(members: Iterable[Member]) -> Iterator[Member]:
-  """Escapes undecodable names, then counts equal ones."""
+  """Makes names printable, then counts equal ones."""
   seen: Counter[str] = Counter()
   for member in members:
-    name = member.name.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+    name = printable(member.name).replace(NESTED, r'!\/')  # or it could be called like a member of an inner archive
     yield replace(member, name=name, occurrence=seen[name])
     seen[name] += 1
 
@@ -223,8 +244,9 @@ def _at_most(members: Iterator[Member], limit: int) -> Iterator[Member]:
 
 
 def _check_size(member: Member, limits: Limits) -> None:
-  if member.size_bytes > limits.max_member_bytes:
-    raise InputError('too-large', f'{member.size_bytes} bytes, at most {limits.max_member_bytes} are read')
+  size = max(member.size_bytes, member.packed_bytes)
+  if size > limits.max_member_bytes:
+    raise InputError('too-large', f'{size} bytes, at most {limits.max_member_bytes} are read')
   inflation = member.size_bytes / max(1, member.packed_bytes)
   if member.size_bytes > _RATIO_APPLIES_FROM_BYTES and inflation > limits.max_inflation_ratio:
     raise InputError('bomb', f'inflates {inflation:.0f} times')

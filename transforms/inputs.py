@@ -63,10 +63,11 @@ def list_input(given: Input, limits: Limits) -> Iterator[Batch]:
     below = file.path.removeprefix(root).lstrip('/')
     kind = _kind(file)
     if archives.is_archive(kind):
-      yield from _list_archive(f'{given.name}/{below}' if below else given.name, file, kind, limits)
+      name = archives.printable(f'{given.name}/{below}' if below else given.name)
+      yield from _list_archive(name, file, kind, limits)
     else:
       loose.append(_loose(file, below))
-  yield from cut_batches(Archive(given.name, root, 'folder'), loose)
+  yield from cut_batches(Archive(archives.printable(given.name), root, 'folder'), loose)
 
 
 def _kind(file: StoredFile) -> Kind:
@@ -80,9 +81,8 @@ def _kind(file: StoredFile) -> Kind:
 
 
 def _loose(file: StoredFile, below: str) -> Member:
-  name = below.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
   version = zlib.crc32(file.fingerprint.encode())  # a changed file makes another shard
-  return Member(name, 0, 0, version, file.size_bytes, problem='' if file.regular else 'link')
+  return Member(below, 0, 0, version, file.size_bytes, problem='' if file.regular else 'link')
 
 
 def _list_archive(name: str, file: StoredFile, kind: Kind, limits: Limits) -> Iterator[Batch]:

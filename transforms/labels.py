@@ -2,7 +2,7 @@
 
 import csv
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -80,10 +80,11 @@ def _table(lines: 'csv.DictReader[str]') -> LabelTable:
   return LabelTable(_index(lines, keys))
 
 
-def _index(lines: Iterable[dict[str, str]], keys: list[str]) -> dict[str, dict[str, LabelRow]]:
+def _index(lines: 'csv.DictReader[str]', keys: list[str]) -> dict[str, dict[str, LabelRow]]:
   """Each line counts under the most specific key that it fills."""
   index: dict[str, dict[str, LabelRow]] = {key: {} for key in keys}
-  for number, line in enumerate(lines, 2):
+  for line in lines:
+    number = lines.line_num
     row = LabelRow((line['label'] or '').strip() or None, (line.get('patient') or '').strip() or None)
     key = next((key for key in keys if (line[key] or '').strip()), None)
     if key is None:

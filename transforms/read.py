@@ -80,8 +80,7 @@ def read_tasks(batch: Batch, opener: Opener, options: DecodeOptions, originals: 
   archive = batch.archive
   walk = _Walk(opener, options)
   if archive.kind == 'stream':
-    with opener(archive.path) as file:
-      yield from _stream_tasks(archive, file, walk, originals)
+    yield from _stream_tasks(archive, walk, originals)
   else:
     yield lambda: _decode_all(_read_range(batch, walk), walk, originals)
 
@@ -93,11 +92,26 @@ def _read_range(batch: Batch, walk: _Walk) -> Iterator[_Content]:
     yield _Content(Source(archive.name, ''), InputError(*archive.problem))
   elif archive.kind == 'folder':
     for member in batch.members:
-      yield from _open_nested(Source(archive.name, member.name), _read_file(archive, member, walk), walk)
+      source = Source(archive.name, archives.printable(member.name))
+      yield from _open_nested(source, _read_file(archive, member, walk), walk)
   else:
-    with walk.opener(archive.path) as file:
-      for member, data in _read_members(file, batch.members, walk.options):
-        yield from _open_nested(Source(archive.name, member.name, member.occurrence), data, walk)
+    for member, data in _read_archive(batch, walk):
+      yield from _open_nested(Source(archive.name, member.name, member.occurrence), data, walk)
+
+
+def _read_archive(batch: Batch, walk: _Walk) -> Iterator[tuple[Member, bytes | InputError]]:
+  try:
+    opened = walk.opener(batch.archive.path)
+  except (FileNotFoundError, PermissionError) as error:
+    yield from ((member, _not_opened(error)) for member in batch.members)
+    return
+  with opened as file:
+    yield from _read_members(file, batch.members, walk.options)
+
+
+def _not_opened(error: OSError) -> InputError:
+  is_gone = isinstance(error, FileNotFoundError)
+  return InputError('read-failed', 'the file was there when it was listed' if is_gone else 'not allowed to read it')
 
 
 def _read_file(archive: Archive, member: Member, walk: _Walk) -> bytes | InputError:
@@ -109,10 +123,8 @@ def _read_file(archive: Archive, member: Member, walk: _Walk) -> bytes | InputEr
   try:
     with walk.opener(f'{archive.path}/{member.name}' if member.name else archive.path) as file:
       return file.read()
-  except FileNotFoundError:
-    return InputError('read-failed', 'the file was there when it was listed')
-  except PermissionError:
-    return InputError('read-failed', 'not allowed to read the file')
+  except (FileNotFoundError, PermissionError) as error:
+    return _not_opened(error)
 
 
 def _read_members(
@@ -154,7 +166,7 @@ def _replace(
 
 
 def _inner(outer: Source, member: Member) -> Source:
-  name = '!/'.join(part for part in (outer.member, member.name) if part)
+  name = archives.NESTED.join(part for part in (outer.member, member.name) if part)
   return Source(outer.archive, name, (outer.occurrence << 32) + member.occurrence)
 
 
@@ -175,12 +187,24 @@ def _count(
     yield member, data
 
 
-def _stream_tasks(archive: Archive, file: BinaryIO, walk: _Walk, originals: int) -> Iterator[Task]:
-  kind = sniff(file.read(HEAD_BYTES))
-  file.seek(0)
+def _read_stream(archive: Archive, walk: _Walk) -> Iterator[_Content]:
+  outer = Source(archive.name, '')
+  try:
+    opened = walk.opener(archive.path)
+  except (FileNotFoundError, PermissionError) as error:
+    walk.listed += 1
+    yield _Content(outer, _not_opened(error))
+    return
+  with opened as file:
+    kind = sniff(file.read(HEAD_BYTES))
+    file.seek(0)
+    yield from _replace(outer, _list_nested(file, kind, walk), walk, 1)
+
+
+def _stream_tasks(archive: Archive, walk: _Walk, originals: int) -> Iterator[Task]:
   pending: list[_Content] = []
   held = 0
-  for content in _replace(Source(archive.name, ''), _list_nested(file, kind, walk), walk, 1):
+  for content in _read_stream(archive, walk):
     pending.append(content)
     held += len(content.data) if isinstance(content.data, bytes) else 0
     if held >= _STREAM_BATCH_BYTES or len(pending) >= _STREAM_BATCH_MEMBERS:

@@ -3,8 +3,8 @@
 The one place that knows how local disk and object stores differ.
 """
 
-import glob
 import contextlib
+import glob
 import os
 import pathlib
 import uuid

@@ -1,0 +1,231 @@
+import gzip
+import hashlib
+import io
+import os
+import pathlib
+import tarfile
+from typing import BinaryIO
+
+import numpy as np
+import pytest
+
+from tests.transforms.archive_files import damage, tar_bytes, tar_info, tar_of, zip_bytes
+from tests.transforms.pictures import dicom_dataset, dicom_file, gradient, png
+from transforms import read, storage
+from transforms.decode import DecodeOptions
+from transforms.elements import Limits, Source
+from transforms.inputs import list_input, name_inputs
+from transforms.preprocess import PreprocessSpec
+from transforms.read import ReadBatch, read_tasks
+
+SPEC = PreprocessSpec(16)
+PNG = png(gradient(20, 20, 8))
+TEXT = b'read me\n'
+Outcomes = list[tuple[str, str, int, str]]
+
+
+def read_input(path: pathlib.Path, limits: Limits | None = None, originals: int = 0) -> list[ReadBatch]:
+  options = DecodeOptions(SPEC, limits=limits or Limits())
+  [given] = name_inputs([str(path)])
+  batches = list(list_input(given, options.limits))
+  return [task() for batch in batches for task in read_tasks(batch, storage.open_read, options, originals)]
+
+
+def outcomes(results: list[ReadBatch]) -> Outcomes:
+  """Archive, member, occurrence and reason, of every source; checks that none was lost, invented or named twice."""
+  sources = [source for result in results for source in result.sources]
+  assert sum(result.listed for result in results) == len(sources) == len({source.source for source in sources})
+  assert all(source.frames for source in sources)
+  rows = [(s.source, s.frames[0].error.code if s.frames[0].error else 'ok') for s in sources]
+  return [(source.archive, source.member, source.occurrence, code) for source, code in rows]
+
+
+def read_bytes(folder: pathlib.Path, data: bytes, limits: Limits | None = None) -> list[tuple[str, int, str]]:
+  (folder / 'x').write_bytes(data)
+  found = outcomes(read_input(folder / 'x', limits))
+  assert {archive for archive, *_ in found} == {'x'}
+  return [(member, occurrence, code) for _, member, occurrence, code in found]
+
+
+INNER_ZIP = zip_bytes([('1.png', PNG), ('t', TEXT)])
+INNER_ROWS = [('1.png', 'ok'), ('t', 'auxiliary-file')]
+
+
+@pytest.mark.parametrize(
+  ('data', 'expected'),
+  [
+    (PNG, [('', 'ok')]),
+    (b'', [('', 'empty-file')]),
+    (INNER_ZIP, INNER_ROWS),
+    (tar_bytes([('1.png', PNG)]), [('1.png', 'ok')]),
+    (gzip.compress(PNG), [('', 'ok')]),
+    (gzip.compress(b''), [('', 'empty-file')]),
+    (zip_bytes([('i', INNER_ZIP), ('2', PNG)]), [('i!/1.png', 'ok'), ('i!/t', 'auxiliary-file'), ('2', 'ok')]),
+    (zip_bytes([('i.tar', tar_bytes([('1', PNG)]))]), [('i.tar!/1', 'ok')]),
+    (zip_bytes([('i.gz', gzip.compress(PNG))]), [('i.gz', 'ok')]),
+    (tar_bytes([('i.zip', INNER_ZIP)], 'w:gz'), [(f'i.zip!/{name}', code) for name, code in INNER_ROWS]),
+    (gzip.compress(INNER_ZIP), INNER_ROWS),
+    (zip_bytes([('i.tgz', tar_bytes([('1', PNG), ('2', PNG)], 'w:gz'))]), [('i.tgz!/1', 'ok'), ('i.tgz!/2', 'ok')]),
+    (zip_bytes([]), [('', 'archive-empty')]),
+    (gzip.compress(tar_of(tar_info('folder', tarfile.DIRTYPE))), [('', 'archive-empty')]),
+    (zip_bytes([('i.zip', zip_bytes([]))]), [('i.zip', 'archive-empty')]),
+    (INNER_ZIP[:-5], [('', 'archive-corrupt')]),
+    (zip_bytes([('i.zip', INNER_ZIP[:-5]), ('2', PNG)]), [('i.zip', 'archive-corrupt'), ('2', 'ok')]),
+    (damage(INNER_ZIP, 60), [('1.png', 'read-failed'), ('t', 'auxiliary-file')]),
+    (zip_bytes([('i.zip', damage(INNER_ZIP, 60))]), [('i.zip!/1.png', 'read-failed'), ('i.zip!/t', 'auxiliary-file')]),
+    (tar_of(tar_info('a', tarfile.SYMTYPE)), [('a', 'link')]),
+    (gzip.compress(tar_of(tar_info('a', tarfile.SYMTYPE))), [('a', 'link')]),
+    (gzip.compress(PNG)[:-12], [('', 'archive-corrupt')]),
+    (b'\x1f\x8b', [('', 'archive-corrupt')]),
+  ],
+)
+def test_every_source_has_one_outcome(tmp_path: pathlib.Path, data: bytes, expected: list[tuple[str, str]]) -> None:
+  assert [(member, code) for member, _, code in read_bytes(tmp_path, data)] == expected
+
+
+def broken_tgz() -> bytes:
+  noise = np.random.default_rng(0).bytes(300_000)
+  return tar_bytes([('1', PNG), ('2', noise), ('3', noise[::-1])], 'w:gz')[:-100_000]
+
+
+def test_a_stream_that_breaks_off_has_rows_of_what_came_and_one_of_its_own(tmp_path: pathlib.Path) -> None:
+  assert read_bytes(tmp_path, broken_tgz()) == [('1', 0, 'ok'), ('2', 0, 'not-an-image'), ('', 0, 'archive-corrupt')]
+
+
+def test_an_inner_stream_that_breaks_off_leaves_the_others_alone(tmp_path: pathlib.Path) -> None:
+  found = read_bytes(tmp_path, zip_bytes([('i.tgz', broken_tgz()), ('last', PNG)]))
+  assert found == [
+    ('i.tgz!/1', 0, 'ok'),
+    ('i.tgz!/2', 0, 'not-an-image'),
+    ('i.tgz', 0, 'archive-corrupt'),
+    ('last', 0, 'ok'),
+  ]
+
+
+def nested(depth: int) -> bytes:
+  data = PNG
+  for _ in range(depth):
+    data = zip_bytes([('i', data)])
+  return data
+
+
+def test_archives_are_opened_down_to_the_limit_and_no_deeper(tmp_path: pathlib.Path) -> None:
+  assert read_bytes(tmp_path, nested(4), Limits(max_nesting=3)) == [('i!/i!/i!/i', 0, 'ok')]
+  assert read_bytes(tmp_path, nested(5), Limits(max_nesting=3)) == [('i!/i!/i!/i', 0, 'archive-nesting')]
+  assert read_bytes(tmp_path, nested(2), Limits(max_nesting=0)) == [('i', 0, 'archive-nesting')]
+
+
+def test_repeated_names_stay_apart_inside_and_outside(tmp_path: pathlib.Path) -> None:
+  inner = zip_bytes([('a', PNG), ('a', TEXT)])
+  found = read_bytes(tmp_path, zip_bytes([('i', inner), ('i', inner), ('i!/a', PNG)]))
+  assert [(member, code) for member, _, code in found] == [('i!/a', 'ok'), ('i!/a', 'auxiliary-file')] * 2 + [
+    (r'i!\/a', 'ok')
+  ]
+  assert len({occurrence for _, occurrence, _ in found[:4]}) == 4
+
+
+@pytest.mark.parametrize(('limit', 'code'), [(len(PNG), 'ok'), (len(PNG) - 1, 'too-large')])
+def test_loose_files_are_read_up_to_the_limit(tmp_path: pathlib.Path, limit: int, code: str) -> None:
+  assert read_bytes(tmp_path, PNG, Limits(max_member_bytes=limit)) == [('', 0, code)]
+
+
+def test_limits_hold_inside_inner_archives(tmp_path: pathlib.Path) -> None:
+  data = zip_bytes([('i', zip_bytes([('a', TEXT), ('b', TEXT)]))])
+  assert read_bytes(tmp_path, data, Limits(max_members=1)) == [('i', 0, 'bomb')]
+
+
+def test_a_folder_with_everything(tmp_path: pathlib.Path) -> None:
+  folder = tmp_path / 'in'
+  folder.mkdir()
+  for name, content in [('1.png', PNG), ('M\udcfcller', PNG), ('a.zip', INNER_ZIP), ('b.tgz', broken_tgz())]:
+    (folder / name).write_bytes(content)
+  os.mkfifo(folder / 'pipe')
+  assert sorted(outcomes(read_input(folder))) == [
+    ('in', '1.png', 0, 'ok'),
+    ('in', 'M\\xfcller', 0, 'ok'),
+    ('in', 'pipe', 0, 'link'),
+    ('in/a.zip', '1.png', 0, 'ok'),
+    ('in/a.zip', 't', 0, 'auxiliary-file'),
+    ('in/b.tgz', '', 0, 'archive-corrupt'),
+    ('in/b.tgz', '1', 0, 'ok'),
+    ('in/b.tgz', '2', 0, 'not-an-image'),
+  ]
+
+
+@pytest.mark.parametrize(
+  ('data', 'expected'),
+  [(PNG, ['']), (INNER_ZIP, ['1.png', 't']), (tar_bytes([('1', PNG)]), ['1']), (gzip.compress(PNG), [''])],
+)
+@pytest.mark.parametrize('error', [FileNotFoundError, PermissionError])
+def test_a_file_that_vanishes_after_the_listing_costs_its_own_rows(
+  tmp_path: pathlib.Path, data: bytes, expected: list[str], error: type[OSError]
+) -> None:
+  (tmp_path / 'x').write_bytes(data)
+  [batch] = list_input(name_inputs([str(tmp_path / 'x')])[0], Limits())
+
+  def opener(path: str) -> BinaryIO:
+    raise error(2, 'gone', path)
+
+  found = outcomes([task() for task in read_tasks(batch, opener, DecodeOptions(SPEC))])
+  assert found == [('x', member, 0, 'read-failed') for member in expected]
+
+
+def test_other_errors_of_the_disk_are_no_defects_of_the_input(tmp_path: pathlib.Path) -> None:
+  (tmp_path / 'x').write_bytes(PNG)
+  [batch] = list_input(name_inputs([str(tmp_path / 'x')])[0], Limits())
+
+  def opener(path: str) -> BinaryIO:
+    raise OSError(5, 'Input/output error', path)
+
+  with pytest.raises(OSError, match='Input/output'):
+    [task() for task in read_tasks(batch, opener, DecodeOptions(SPEC))]
+
+
+@pytest.mark.parametrize(
+  ('batch_bytes', 'batch_members', 'lengths'),
+  [(250, 99, [3, 3, 1]), (100, 99, [1] * 7), (9999, 3, [3, 3, 1]), (9999, 99, [7])],
+)
+def test_a_stream_is_cut_into_tasks_by_bytes_and_by_members(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, batch_bytes: int, batch_members: int, lengths: list[int]
+) -> None:
+  monkeypatch.setattr(read, '_STREAM_BATCH_BYTES', batch_bytes)
+  monkeypatch.setattr(read, '_STREAM_BATCH_MEMBERS', batch_members)
+  (tmp_path / 'x').write_bytes(tar_bytes([(str(number), bytes(100)) for number in range(7)], 'w:gz'))
+  results = read_input(tmp_path / 'x')
+  assert [member for _, member, _, _ in outcomes(results)] == [str(number) for number in range(7)]
+  assert [len(result.sources) for result in results if result.sources] == lengths
+
+
+def test_a_stream_is_read_no_further_than_its_tasks_are_taken(tmp_path: pathlib.Path) -> None:
+  data = gzip.compress(
+    tar_bytes([(str(number), np.random.default_rng(number).bytes(1 << 20)) for number in range(70)]), 0
+  )
+  path = tmp_path / 'x'
+  path.write_bytes(data)
+  [batch] = list_input(name_inputs([str(path)])[0], Limits())
+  file = io.BytesIO(data)
+  tasks = read_tasks(batch, lambda _: file, DecodeOptions(SPEC))
+  first = next(tasks)()
+  assert file.tell() < len(data) * 0.6
+  assert len(first.sources) == 32
+
+
+def test_sources_carry_the_digest_of_their_content_and_all_their_frames(tmp_path: pathlib.Path) -> None:
+  values = np.stack([gradient(20, 20), gradient(20, 20)[::-1]])
+  data = dicom_file(dicom_dataset(values, NumberOfFrames=2))
+  (tmp_path / 'x').write_bytes(zip_bytes([('a', data)]))
+  [result] = read_input(tmp_path / 'x')
+  [source] = result.sources
+  assert source.source == Source('x', 'a')
+  assert source.content_sha256 == hashlib.sha256(data).hexdigest()
+  assert [frame.number for frame in source.frames] == [1, 2]
+  assert [frame.pixels is not None and frame.pixels.shape for frame in source.frames] == [(16, 16)] * 2
+  assert result.listed == 1
+
+
+@pytest.mark.parametrize('mode', ['w', 'w:gz'])
+def test_so_many_originals_are_kept_as_were_asked_for(tmp_path: pathlib.Path, mode: str) -> None:
+  (tmp_path / 'x').write_bytes(tar_bytes([(str(number), PNG) for number in range(40)], mode))
+  results = read_input(tmp_path / 'x', originals=2)
+  kept = [source.frames[0].original is not None for result in results for source in result.sources]
+  assert kept[:3] == [True, True, False]
