@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lock bench-quick clean
+.PHONY: help setup demo test lint lock bench bench-quick real clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -29,8 +29,19 @@ lock: $(INSTALLED) ## renew requirements.lock after a change of setup.py; UPGRAD
 	$(BIN)/uv pip compile $(UPGRADE) --extra train --extra dev --generate-hashes --no-emit-index-url --no-annotate \
 	  setup.py -o requirements.lock --python-version 3.11
 
-bench-quick: $(INSTALLED) ## the figures of the README that take minutes
-	$(BIN)/python -m benchmarks.quick
+bench: $(INSTALLED) ## ingest against a bare loop, 8,000 JPEGs, three times: about 15 minutes
+	$(BIN)/python -m benchmarks.make_jpegs --output bench-out/jpegs --count 8000 --height 1000 --width 1400 --zips 4
+	$(BIN)/python -m benchmarks.ingest_throughput --jpegs bench-out/jpegs
+
+bench-quick: $(INSTALLED) ## the same with 2,000 JPEGs, once
+	$(BIN)/python -m benchmarks.make_jpegs --output bench-out/few-jpegs --count 2000 --height 1000 --width 1400 --zips 4
+	$(BIN)/python -m benchmarks.ingest_throughput --jpegs bench-out/few-jpegs --runs 1
+
+real: $(INSTALLED) ## all jobs on real images: DATA holds chest_xray_train/*.zip and dicom_samples/
+	@test -n "$(DATA)" || { echo 'say where the images are: make real DATA=DIR' >&2; exit 2; }
+	rm -rf bench-out/real
+	$(BIN)/python -m benchmarks.real_data --data $(DATA) --output bench-out/real
+	$(BIN)/python -m benchmarks.memory --data $(DATA)/chest_xray_train --bundle bench-out/real/bundle
 
 clean: ## what is made by the other targets, except for the environment
 	rm -rf build dist *.egg-info demo bench-out .mypy_cache .ruff_cache .pytest_cache

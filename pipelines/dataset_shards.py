@@ -26,7 +26,7 @@ from transforms.shards import Shard
 from transforms.splits import SPLITS, PatientRule, Split, SplitSpec, split_of
 from transforms.tfrecord import write_record
 
-SAMPLES_PER_SHARD = 2
+SAMPLES_PER_SHARD = 6
 
 
 @dataclass(frozen=True, slots=True)
