@@ -10,6 +10,7 @@ from io import BytesIO
 from typing import Any, Final
 
 import gdcm
+import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
@@ -38,7 +39,7 @@ from transforms.dicom import (
 )
 from transforms.elements import Limits
 from transforms.errors import InputError
-from transforms.raster import read_jpeg_header
+from transforms.raster import RasterHeader, read_jpeg_header
 from transforms.vocabularies import PHOTOMETRIC_INTERPRETATIONS
 
 StoredValues = NDArray[Any]
@@ -85,6 +86,8 @@ _CODESTREAM_CARRIES_BITS: Final = frozenset([*pydicom_plugins.OPENJPEG_SYNTAXES,
 _BITS_ALLOCATED: Final = (1, 8, 16, 32, 64)
 _FREE_INFLATION_BYTES: Final = 16 << 20
 _ITEM_TAG: Final = b'\xfe\xff\x00\xe0'
+_END_OF_IMAGE: Final = b'\xff\xd9'
+_LONGEST_PADDING_BYTES: Final = 64  # one is allowed; encoders add more
 _J2K_START: Final = b'\xff\x4f\xff\x51'  # SOC, SIZ
 
 
@@ -180,6 +183,7 @@ def _check_consistency(layout: Layout) -> None:
     f'{layout.columns} columns, {layout.rows} rows': min(layout.rows, layout.columns) < 1,
     f'NumberOfFrames {layout.frames}': layout.frames < 1,
     f'SamplesPerPixel {layout.samples}, {layout.photometric}': layout.samples != _SAMPLES[layout.photometric],
+    'one bit of three samples': layout.bits_allocated == 1 and layout.samples == 3,
     f'BitsStored {layout.bits_stored} of {layout.bits_allocated}': not 1 <= layout.bits_stored <= layout.bits_allocated,
     f'HighBit {layout.high_bit} of {layout.bits_allocated}': (
       not layout.bits_stored - 1 <= layout.high_bit < layout.bits_allocated
@@ -223,6 +227,8 @@ def stored_frame(dataset: Dataset, layout: Layout, index: int) -> StoredValues:
     InputError: `decode-failed`; `header-corrupt` if the codestream's size is
       not what the header says.
   """
+  if layout.bits_allocated == 1 and not layout.is_encapsulated:
+    return _one_bit_frame(dataset.PixelData, layout, index)
   if layout.is_encapsulated:
     _check_codestream(dataset, layout, index)
   with third_party('decode-failed', layout.transfer_syntax.name):
@@ -239,6 +245,16 @@ def stored_frame(dataset: Dataset, layout: Layout, index: int) -> StoredValues:
   if layout.keyword != 'PixelData' or layout.transfer_syntax in _CODESTREAM_CARRIES_BITS:
     return values
   return mask_unused_bits(values, layout.bits_stored, _high_bit(layout))
+
+
+def _one_bit_frame(packed: bytes, layout: Layout, index: int) -> StoredValues:
+  """Frames follow each other without a gap, within a byte too (PS3.5 8.1.1): pydicom 3.0 cuts some short."""
+  first, pixels = index * layout.frame_bits, layout.frame_bits
+  octets = np.frombuffer(packed[first // 8 : (first + pixels + 7) // 8], np.uint8)
+  bits = np.unpackbits(octets, bitorder='little')[first % 8 :][:pixels]
+  if bits.size < pixels:
+    raise InputError('decode-failed', 'pixel data break off')
+  return bits.reshape(layout.rows, layout.columns)
 
 
 def _codec(layout: Layout) -> str:
@@ -289,21 +305,27 @@ def _check_codestream(dataset: Dataset, layout: Layout, index: int) -> None:
       number_of_frames=layout.frames,
       extended_offsets=offsets if all(offsets) else None,
     )
-  size = _codestream_size(codestream, layout.transfer_syntax)
-  if size not in (None, (layout.rows, layout.columns)):
+  uid = layout.transfer_syntax
+  if uid in JPEGTransferSyntaxes or uid in JPEGLSTransferSyntaxes:
+    _check_jpeg_header(read_jpeg_header(codestream), layout)
+    if _END_OF_IMAGE not in codestream[-_LONGEST_PADDING_BYTES:]:  # CharLS would search for seconds
+      raise InputError('decode-failed', f'{uid.name}, no end marker')
+  elif uid != RLELossless and _j2k_size(codestream) != (layout.rows, layout.columns):
     raise InputError('header-corrupt', 'size of the codestream is not Rows x Columns')
 
 
-def _codestream_size(codestream: bytes, uid: UID) -> tuple[int, int] | None:
-  """Rows and columns of a codestream; None for RLE, which has none."""
-  if uid in JPEGTransferSyntaxes or uid in JPEGLSTransferSyntaxes:
-    header = read_jpeg_header(codestream)
-    return header.rows, header.columns
-  if uid == RLELossless:
-    return None
+def _check_jpeg_header(header: RasterHeader, layout: Layout) -> None:
+  """A frame header that disagrees: gdcm would crash on it."""
+  if (header.rows, header.columns) != (layout.rows, layout.columns):
+    raise InputError('header-corrupt', 'size of the codestream is not Rows x Columns')
+  if header.channels != layout.samples or not 2 <= header.bits <= max(8, layout.bits_allocated):
+    raise InputError('header-corrupt', f'codestream of {header.channels} samples, {header.bits} bits')
+
+
+def _j2k_size(codestream: bytes) -> tuple[int, int]:
+  """Rows and columns of a JPEG 2000 codestream, by its SIZ marker (ISO 15444-1 A.5.1)."""
   start = codestream.find(_J2K_START)  # not at 0 where a JP2 header was left on
   if start < 0:
-    raise InputError('decode-failed', f'{uid.name}, no codestream')
-  # SIZ: marker, length, capabilities, then Xsiz, Ysiz, XOsiz, YOsiz (ISO 15444-1 A.5.1)
+    raise InputError('decode-failed', 'no JPEG 2000 codestream')
   x, y, x0, y0 = (int.from_bytes(codestream[start + at : start + at + 4], 'big') for at in (8, 12, 16, 20))
   return y - y0, x - x0

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 import pydicom
 from pydicom import config
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import data_element_generator, read_preamble
 from pydicom.multival import MultiValue
 from pydicom.uid import (
@@ -47,6 +47,7 @@ THIRD_PARTY_ERRORS: Final = (
   AssertionError,
   AttributeError,
   BufferError,
+  BytesLengthException,
   EOFError,
   InvalidDicomError,
   LookupError,

@@ -1,6 +1,7 @@
 """Small DICOM, JPEG and PNG files, built in memory; each names a patient where a file can."""
 
 from io import BytesIO
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from openjpeg.utils import encode_array
 from PIL import Image
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import (
   UID,
@@ -49,12 +51,12 @@ def dicom_dataset(values: Values, **elements: Any) -> Dataset:
   dataset = Dataset()
   dataset.file_meta = FileMetaDataset()
   dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-  dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = '1.2.840.10008.5.1.4.1.1.7'
-  dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = '1.2.3.4'
+  dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID('1.2.840.10008.5.1.4.1.1.7')
+  dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID('1.2.3.4')
   dataset.StudyInstanceUID, dataset.SeriesInstanceUID = '1.2.3', '1.2.3.5'
   dataset.PatientName = dataset.PatientID = dataset.StudyDescription = dataset.InstitutionName = NAME
   dataset.Modality = 'CR'
-  frames = 'NumberOfFrames' in elements
+  frames = int('NumberOfFrames' in elements and values.ndim > 2)
   dataset.SamplesPerPixel = 3 if values.ndim - frames == 3 else 1
   dataset.PhotometricInterpretation = 'RGB' if dataset.SamplesPerPixel == 3 else 'MONOCHROME2'
   dataset.Rows, dataset.Columns = values.shape[frames : frames + 2]
@@ -82,7 +84,7 @@ def dicom_file(dataset: Dataset) -> bytes:
 
 def compressed(dataset: Dataset, uid: UID, frames: list[Values]) -> Dataset:
   """The object with its frames encoded; photometric interpretation stays as it is."""
-  encoded = [_encode(frame, dataset, uid) for frame in frames]
+  encoded = [_encode(frame, dataset, uid, index) for index, frame in enumerate(frames)]
   dataset.file_meta.TransferSyntaxUID = uid
   dataset.PixelData = encapsulate(encoded)
   dataset['PixelData'].is_undefined_length = True
@@ -90,14 +92,14 @@ def compressed(dataset: Dataset, uid: UID, frames: list[Values]) -> Dataset:
   return dataset
 
 
-def _encode(values: Values, dataset: Dataset, uid: UID) -> bytes:
+def _encode(values: Values, dataset: Dataset, uid: UID, index: int) -> bytes:
   if uid == RLELossless:
-    return get_encoder(RLELossless).encode(dataset, index=0 if 'NumberOfFrames' in dataset else None)
+    return get_encoder(RLELossless).encode(dataset, index=index)
   if uid == JPEG2000Lossless:
     interpretation = 1 if values.ndim == 3 else 2
     return bytes(encode_array(values, bits_stored=dataset.BitsStored, photometric_interpretation=interpretation))
   if uid == JPEGLSLossless:
-    return bytes(jpeg_ls.encode_array(values))
+    return bytes(jpeg_ls.encode_array(values.view(values.dtype.str.replace('i', 'u'))))  # it knows no sign
   if uid == JPEGBaseline8Bit:
     return pillow_jpeg(values)
   return _encode_with_gdcm(values, dataset.BitsStored, uid)
@@ -111,22 +113,21 @@ _GDCM_SYNTAXES = {
 
 
 def _encode_with_gdcm(values: Values, bits_stored: int, uid: UID) -> bytes:
-  image = gdcm.Image()
-  image.SetNumberOfDimensions(2)
-  image.SetDimensions((values.shape[1], values.shape[0], 1))
-  image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2))
-  bits = (8 * values.dtype.itemsize, bits_stored, bits_stored - 1, int(values.dtype.kind == 'i'))
-  image.SetPixelFormat(gdcm.PixelFormat(1, *bits))
-  image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian))
-  element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-  element.SetByteStringValue(values.tobytes())
-  image.SetDataElement(element)
-  change = gdcm.ImageChangeTransferSyntax()
-  change.SetTransferSyntax(gdcm.TransferSyntax(_GDCM_SYNTAXES[uid]))
-  change.SetInput(image)
-  assert change.Change()
-  fragments = change.GetOutput().GetDataElement().GetSequenceOfFragments()
-  return fragments.GetFragment(0).GetByteValue().GetBuffer().encode('utf-8', 'surrogateescape')
+  """Through files: gdcm's images, made in Python, are freed twice when handed on."""
+  with TemporaryDirectory() as folder:
+    source, target = f'{folder}/source.dcm', f'{folder}/target.dcm'
+    dicom_dataset(values, BitsStored=bits_stored).save_as(source, enforce_file_format=True)
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    reader.SetFileName(source)
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(_GDCM_SYNTAXES[uid]))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFile(reader.GetFile())
+    writer.SetFileName(target)
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    return get_frame(dcmread(target).PixelData, 0, number_of_frames=1)
 
 
 def pillow_jpeg(values: Values, **options: Any) -> bytes:

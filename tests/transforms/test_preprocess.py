@@ -26,7 +26,9 @@ def _means(image: Any, height: int, width: int) -> Any:
 )
 def test_shrinking_takes_means_of_areas(resize: Resize, expected: Any) -> None:
   result = preprocess(GREY, PreprocessSpec(image_size=32, resize=resize))
-  assert (result.dtype, result.shape, result.flags.c_contiguous) == (np.uint8, (32, 32), True)
+  assert result.dtype == np.uint8
+  assert result.shape == (32, 32)
+  assert result.flags.c_contiguous
   assert np.abs(result - expected).max() <= 1.5  # rounding, once a halving
 
 
