@@ -1,0 +1,36 @@
+"""The README's tables are those of the code."""
+
+import pathlib
+import re
+
+from pipelines.exits import Exit
+from pipelines.schemas import PREDICTIONS
+from transforms.errors import CODES
+
+README = (pathlib.Path(__file__).parent.parent / 'README.md').read_text(encoding='utf-8')
+
+
+def table(heading: str) -> list[list[str]]:
+  """Cells of the table below a heading."""
+  section = README.split(f'\n## {heading}\n', 1)[1].split('\n## ', 1)[0]
+  lines = [line for line in section.splitlines() if line.startswith('|')]
+  return [[cell.strip() for cell in line.strip('|').split('|')] for line in lines[2:]]
+
+
+def test_every_column_of_the_predictions_is_described_in_order_of_use() -> None:
+  described = [name for cells in table('The predictions table') for name in re.findall(r'`(\w+)`', cells[0])]
+  assert sorted(described) == sorted(PREDICTIONS.names)
+
+
+def test_every_reason_code_is_described_as_in_the_code() -> None:
+  described = [tuple(cells) for cells in table('Reason codes')]
+  assert described == [(f'`{name}`', code.status, code.meaning) for name, code in CODES.items()]
+
+
+def test_exit_codes_are_those_of_the_code() -> None:
+  described = {int(cells[0]) for cells in table('Exit codes')}
+  assert described == {Exit.DONE, Exit.CRASHED, Exit.USAGE, Exit.NOTHING_TO_DO, Exit.TOO_MANY_REJECTS}
+
+
+def test_no_placeholder_is_left() -> None:
+  assert '@@' not in README
