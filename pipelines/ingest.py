@@ -12,12 +12,14 @@ import apache_beam as beam
 import pyarrow.parquet as pq
 
 from pipelines.beam_options import make_runner, pipeline_options
+from pipelines.crosswalk import staging_folder
 from pipelines.dataset_publish import RECORD, DatasetRun, publish_dataset
 from pipelines.dataset_shards import Annotator, DatasetSpec, write_dataset_shard
 from pipelines.exits import Exit, UsageError
 from pipelines.keys import key_path
 from pipelines.launch import check_rejects, inputs_or_record, limits_of, report_listing
 from pipelines.options import IngestOptions
+from pipelines.progress import shard_progress
 from pipelines.run_record import code_version, new_run_id, now
 from pipelines.staging import ShardResult, digest_of, find_finished, write_marker
 from transforms import storage
@@ -55,7 +57,8 @@ def run(options: IngestOptions, beam_args: Sequence[str], *, synthetic: bool = F
     return Exit.DONE
   key = key_path(options.pseudonym_key_file)
   dataset = replace(_dataset_run(options, spec, key), synthetic=synthetic)
-  with beam.Pipeline(runner=make_runner(beam_args), options=pipeline_options(beam_args)) as pipeline:
+  pipeline = beam.Pipeline(runner=make_runner(beam_args), options=pipeline_options(beam_args))
+  with shard_progress(dataset.staging, options.quiet), pipeline:
     build(pipeline, inputs, spec, dataset, key)
   return _finish(options, dataset)
 
@@ -181,6 +184,8 @@ def _train_sums(result: ShardResult) -> Iterator[dict[str, Any]]:
 
 def _finish(options: IngestOptions, dataset: DatasetRun) -> Exit:
   storage.delete_tree(dataset.staging)
+  if dataset.crosswalk:
+    storage.delete_tree(staging_folder(dataset.crosswalk))
   record = json.loads(storage.read_bytes(storage.join(options.output, RECORD)))
   counts = ', '.join(f'{split} {sum(labels.values())}' for split, labels in record['counts'].items())
   sources, rows = record['sources']['written'], record['rows']

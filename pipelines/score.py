@@ -17,6 +17,7 @@ from pipelines.exits import Exit, UsageError
 from pipelines.keys import key_path
 from pipelines.launch import RUNS, check_rejects, inputs_or_record, limits_of, report_listing
 from pipelines.options import ScoreOptions
+from pipelines.progress import shard_progress
 from pipelines.publish import part_name, publish_crosswalk, publish_folder, with_role
 from pipelines.run_record import code_version, new_run_id, now, summarise, versions, write_record
 from pipelines.score_rows import PREDICTIONS_ROLE, RunColumns
@@ -76,7 +77,8 @@ def run(options: ScoreOptions, beam_args: Sequence[str]) -> Exit:
     return Exit.DONE
   key = key_path(options.pseudonym_key_file)
   score_run, spec = plan(options, inputs, bundle, decode, key)
-  with beam.Pipeline(runner=make_runner(beam_args), options=pipeline_options(beam_args)) as pipeline:
+  pipeline = beam.Pipeline(runner=make_runner(beam_args), options=pipeline_options(beam_args))
+  with shard_progress(spec.staging, options.quiet), pipeline:
     build(pipeline, inputs, spec, score_run)
   return _finish(options, score_run, spec)
 
