@@ -16,7 +16,12 @@ setup(
   python_requires='>=3.11',
   # Listed by hand: a package that is found by accident is missing by accident, and only on the worker.
   packages=['pipelines', 'transforms', 'model', 'model.networks', 'model.report'],
-  package_data={'model.report': ['*.html.j2'], 'pipelines': ['py.typed'], 'transforms': ['py.typed'], 'model': ['py.typed']},
+  package_data={
+    'model.report': ['*.html.j2'],
+    'pipelines': ['py.typed'],
+    'transforms': ['py.typed'],
+    'model': ['py.typed'],
+  },
   # What a worker imports. Everything else is an extra.
   install_requires=[
     'apache-beam[gcp]>=2.77,<2.78',
