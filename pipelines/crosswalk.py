@@ -16,7 +16,8 @@ def stage_crosswalk(folder: str, number: int, rows: Sequence[CrosswalkRow]) -> S
   """Writes the lines of one shard to a file that only its owner may read."""
   writer = StagedWriter(staging_folder(folder), number)
   path = pathlib.Path(writer.path(ROLE))
-  path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+  for made in (pathlib.Path(folder), path.parent):  # `parents` are made for all to read
+    made.mkdir(parents=True, exist_ok=True, mode=0o700)
   with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 'wb') as file:
     write_table(file, (asdict(row) for row in rows), CROSSWALK)
   return writer.describe(ROLE)

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.crosswalk import staging_folder
 from pipelines.exits import UsageError
 from pipelines.publish import part_name, publish_crosswalk, publish_folder, with_role
 from pipelines.run_record import now, summarise, versions, write_record
@@ -65,7 +64,6 @@ def publish_dataset(run: DatasetRun, results: Iterable[ShardResult], transform_g
     publish_folder(files, storage.join(run.output, folder))
   if run.crosswalk:
     publish_crosswalk(chosen, run.crosswalk, run.run_id)
-    storage.delete_tree(staging_folder(run.crosswalk))
   path = storage.join(run.output, RECORD)
   write_record(path, record)
   return path

@@ -66,7 +66,7 @@ def _copy_all(files: Iterable[tuple[str, str]], final: str) -> None:
 
 
 def publish_crosswalk(results: Sequence[ShardResult], folder: str, run_id: str) -> None:
-  """Joins the staged crosswalk files into one that only its owner may read, and deletes the parts."""
+  """Joins the staged crosswalk files into one that only its owner may read; the parts stay for another attempt."""
   parts = [file.path for _, file in with_role(results, 'crosswalk')]
   target = pathlib.Path(folder, f'crosswalk-{run_id}.parquet')
   temporary = target.with_name(f'.{target.name}-{uuid.uuid4().hex}')

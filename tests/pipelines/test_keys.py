@@ -1,0 +1,32 @@
+import logging
+import pathlib
+
+import pytest
+
+from pipelines.keys import key_path
+from transforms.identifiers import read_key
+
+
+def test_a_given_key_file_is_used_by_its_absolute_path(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+  monkeypatch.chdir(tmp_path)
+  assert key_path('site.key') == str(tmp_path / 'site.key')
+  assert list(tmp_path.iterdir()) == []  # a site's key is never made up
+
+
+@pytest.mark.parametrize('set_base', [True, False])
+def test_without_one_a_key_is_made_once_and_said_so(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, set_base: bool
+) -> None:
+  monkeypatch.setenv('HOME', str(tmp_path))
+  monkeypatch.delenv('XDG_CONFIG_HOME', raising=False)
+  if set_base:
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path / 'base'))
+  expected = tmp_path / ('base' if set_base else '.config') / 'radbeam' / 'pseudonym.key'
+  with caplog.at_level(logging.WARNING):
+    first = key_path(None)
+    key = read_key(first)
+    second = key_path(None)
+  assert first == second == str(expected)
+  assert read_key(second) == key
+  [warning] = caplog.records
+  assert str(expected) in warning.getMessage()

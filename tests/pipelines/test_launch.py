@@ -1,0 +1,92 @@
+import json
+import logging
+import os
+import pathlib
+from typing import Any
+
+import pytest
+
+from pipelines.exits import NothingToDo, TooManyRejects, UsageError
+from pipelines.launch import check_rejects, found_inputs, inputs_or_record, limits_of, reject_ratio, report_listing
+from pipelines.options import ScoreOptions
+from tests.transforms.archive_files import tar_bytes, zip_bytes
+from transforms.elements import Limits
+from transforms.inputs import Input
+
+
+def options(tmp_path: pathlib.Path, **values: Any) -> ScoreOptions:
+  given = {'input': (str(tmp_path / 'in'),), 'output': str(tmp_path / 'out'), 'bundle': str(tmp_path / 'bundle')}
+  return ScoreOptions(**(given | values))
+
+
+def test_inputs_that_are_given_twice_are_read_once(tmp_path: pathlib.Path) -> None:
+  (tmp_path / 'in').mkdir()
+  (tmp_path / 'in' / 'a').write_bytes(b'x')
+  path = str(tmp_path / 'in')
+  assert found_inputs([path, f'{path}/', path]) == [Input(path, 'in')]
+
+
+def test_an_input_that_does_not_exist_is_named_even_if_others_do(tmp_path: pathlib.Path) -> None:
+  (tmp_path / 'a').write_bytes(b'x')
+  for missing in (str(tmp_path / 'none'), str(tmp_path / '*.zip')):
+    with pytest.raises(UsageError) as refused:
+      found_inputs([str(tmp_path / 'a'), missing])
+    assert missing in str(refused.value)
+
+
+def test_a_pipe_is_there_and_is_not_opened(tmp_path: pathlib.Path) -> None:
+  os.mkfifo(tmp_path / 'pipe')
+  assert found_inputs([str(tmp_path / 'pipe')]) == [Input(str(tmp_path / 'pipe'), 'pipe')]
+
+
+@pytest.mark.parametrize('dry_run', [False, True])
+def test_a_run_that_finds_nothing_leaves_a_record_unless_it_is_dry(tmp_path: pathlib.Path, dry_run: bool) -> None:
+  (tmp_path / 'in' / 'empty').mkdir(parents=True)
+  with pytest.raises(NothingToDo):
+    inputs_or_record(options(tmp_path, dry_run=dry_run), 'score')
+  records = [json.loads(path.read_text()) for path in tmp_path.glob('out/runs/*.json')]
+  assert [(r['job'], r['state']) for r in records] == ([] if dry_run else [('score', 'nothing-to-do')])
+  assert (tmp_path / 'out').exists() != dry_run
+
+
+def test_every_limit_is_passed_on(tmp_path: pathlib.Path) -> None:
+  values = {'max_member_bytes': 1, 'max_inflation_ratio': 2, 'max_members': 3, 'max_nesting': 4, 'max_pixels': 5}
+  assert limits_of(options(tmp_path, **values)) == Limits(**values)
+
+
+@pytest.mark.parametrize(
+  ('rows', 'ratio'),
+  [
+    ({}, 0.0),
+    ({'skipped': 9}, 0.0),
+    ({'scored': 3, 'rejected': 1}, 0.25),
+    ({'ok': 3, 'rejected': 1, 'skipped': 96}, 0.25),
+    ({'rejected': 1}, 1.0),
+  ],
+)
+def test_what_was_never_an_image_does_not_count_for_the_ratio(rows: dict[str, int], ratio: float) -> None:
+  assert reject_ratio(rows) == ratio
+
+
+def test_rejects_are_allowed_up_to_the_ratio_and_not_beyond() -> None:
+  record = {'rows': {'scored': 3, 'rejected': 1}, 'reasons': {'blank': 1}}
+  check_rejects(record, 0.25)
+  with pytest.raises(TooManyRejects, match=r"25\.0% of the images .* is 24\.0%; reasons: {'blank': 1}"):
+    check_rejects(record, 0.24)
+
+
+def test_a_listing_tells_what_would_be_read(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
+  (tmp_path / 'a.zip').write_bytes(zip_bytes([('Doe/1', b'x'), ('Doe/2', b'y')]))
+  (tmp_path / 'b.tgz').write_bytes(tar_bytes([('Doe/1', b'x')], 'w:gz'))
+  (tmp_path / 'c.zip').write_bytes(b'PK\x03\x04')
+  (tmp_path / 'Doe.dcm').write_bytes(b'x')
+  with caplog.at_level(logging.INFO, 'radbeam'):
+    report_listing([Input(str(tmp_path), 'in')], Limits(), logging.getLogger('radbeam.test'))
+  assert [record.getMessage() for record in caplog.records][:4] == [
+    'would read broken: 1, 0 members',
+    'would read folder: 1, 1 members',
+    'would read stream: 1',
+    'would read zip: 1, 2 members',
+  ]
+  assert 'nothing was written' in caplog.records[-1].getMessage()
+  assert 'Doe' not in caplog.text
