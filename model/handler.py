@@ -89,6 +89,8 @@ class BundleModelHandler(ModelHandler[Image, Prediction, LoadedModel]):
     saved_model = tf.saved_model.load(str(path))
     score = saved_model.signatures['pixels']
     height, width, channels = score.structured_input_signature[1]['pixels'].shape[1:]
+    # The largest batch first: what a worker needs at most is taken before the first image, not somewhere in the night.
+    score(pixels=tf.zeros([self._options.max_batch_size, height, width, channels], tf.uint8))
     return LoadedModel(saved_model, score, (height, width, channels))
 
   def run_inference(

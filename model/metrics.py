@@ -69,7 +69,6 @@ def compute_metrics(scored: Scored) -> dict[str, Any]:
   """
   predicted = scored.predicted
   per_class = {label: class_metrics(scored, index) for index, label in enumerate(scored.labels)}
-  matrix = sklearn.metrics.confusion_matrix(scored.truth, predicted, labels=range(len(scored.labels)))
   return {
     'count': len(scored.truth),
     'labels': list(scored.labels),
@@ -78,9 +77,16 @@ def compute_metrics(scored: Scored) -> dict[str, Any]:
     'accuracy': _defined(np.mean(predicted == scored.truth)) if len(predicted) else None,
     'summary': summarise(per_class) if scored.positive is None else per_class[scored.labels[scored.positive]],
     'per_class': per_class,
-    'confusion_matrix': matrix.tolist(),
+    'confusion_matrix': confusion_matrix(scored).tolist(),
     'intervals': {},
   }
+
+
+def confusion_matrix(scored: Scored) -> Ints:
+  """Int [K, K]: how many images of each true class (row) got each label (column)."""
+  classes = len(scored.labels)
+  pairs = scored.truth * classes + scored.predicted
+  return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 def class_metrics(scored: Scored, index: int) -> Figures:

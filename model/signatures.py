@@ -68,8 +68,9 @@ class ServingModel(tf.Module):
     """Scores JPEG or PNG files: string [N].
 
     An approximation of `transforms.preprocess`: TensorFlow decodes and
-    resizes instead of OpenCV. Images already of the target size differ by
-    their JPEG decoder only.
+    resizes instead of OpenCV. PNGs differ by 1 grey level, by up to 13 at
+    single pixels where `preprocess` halves an odd side; JPEGs by their
+    decoder too: scores of 16 radiographs by 0.0035 on average, 0.021 at most.
     """
     signature = tf.TensorSpec(self.spec.shape, tf.uint8)
     return self.score_pixels(tf.map_fn(self._decode, raw_images, fn_output_signature=signature))

@@ -262,4 +262,4 @@ def _without_strategy(dataset: Dataset, options: TrainOptions, weights: list[NDA
 
 def _cross_entropy(predictions: Predictions) -> float:
   likelihood = predictions.scores[np.arange(len(predictions.truth)), predictions.truth]
-  return float(-np.mean(np.log(np.clip(likelihood, 1e-7, 1.0))))
+  return 0.0 - float(np.mean(np.log(np.clip(likelihood, 1e-7, 1.0))))  # a sum, so that nought has no sign

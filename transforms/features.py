@@ -86,6 +86,7 @@ def _decode(image: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
 
 def _standardise(pixels: tf.Tensor, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
   total, squares, count = (tf.cast(tft.sum(inputs[name]), tf.float64) for name in SUMS)
+  count = tf.maximum(count, 1)  # an empty train split
   mean = total / count
   deviation = tf.sqrt(squares / count - mean**2)
   deviation = tf.where(deviation > 0, deviation, tf.ones_like(deviation))  # one grey level everywhere

@@ -1,0 +1,64 @@
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.distribution import example_losses, make_strategy
+
+# Logical devices are set before TensorFlow runs, hence in a process of its own.
+STEPS = textwrap.dedent("""
+  import json, keras, numpy as np, tensorflow as tf
+  from model.distribution import make_strategy, make_train_step
+  from model.networks.registry import build_network
+
+  cpu = tf.config.list_physical_devices('CPU')[0]
+  tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+  random = np.random.default_rng(0)
+  images = random.normal(size=(6, 16, 32, 32, 1)).astype(np.float32)
+  labels = random.integers(0, 2, (6, 16))
+
+  def losses(name):
+    keras.utils.set_random_seed(1)
+    strategy = make_strategy(name)
+    with strategy.scope():
+      network = build_network('cnn', (32, 32, 1), 2, dropout=0.0)
+      optimizer = keras.optimizers.SGD(0.02)
+      optimizer.build(network.trainable_variables)
+    step = make_train_step(strategy, network, optimizer, np.array([0.7, 1.6], np.float32), 16)
+    batches = tf.data.Dataset.from_tensor_slices((images, labels)).unbatch().batch(16, drop_remainder=True)
+    result = [float(step(*batch)[0]) for batch in strategy.experimental_distribute_dataset(batches)]
+    return strategy.num_replicas_in_sync, result
+
+  print(json.dumps([losses('one_device'), losses('mirrored')]))
+""")
+
+
+def test_two_devices_take_the_same_steps_as_one() -> None:
+  run = subprocess.run(
+    [sys.executable, '-c', STEPS], capture_output=True, text=True, check=True, env={**os.environ, 'PYTHONPATH': '.'}
+  )
+  (one, single), (two, mirrored) = json.loads(run.stdout.splitlines()[-1])
+  assert (one, two) == (1, 2)
+  assert len(single) == 6
+  assert np.ptp(single) > 0.01  # it learns: equal losses are not those of a standing network
+  np.testing.assert_allclose(single, mirrored, atol=1e-5)
+
+
+def test_losses_are_cross_entropies() -> None:
+  labels = tf.constant([0, 1])
+  binary = example_losses(tf.constant([[0.2], [0.9]]), labels)
+  np.testing.assert_allclose(binary, [-np.log(0.8), -np.log(0.9)], rtol=1e-5)
+  several = example_losses(tf.constant([[0.2, 0.5, 0.3], [0.1, 0.7, 0.2]]), labels)
+  np.testing.assert_allclose(several, [-np.log(0.2), -np.log(0.7)], rtol=1e-5)
+  assert keras.backend.backend() == 'tensorflow'
+
+
+def test_an_unknown_strategy_is_refused() -> None:
+  with pytest.raises(ValueError, match="strategy is 'tpu'; it must be one of auto, one_device, mirrored"):
+    make_strategy('tpu')  # type: ignore[arg-type]

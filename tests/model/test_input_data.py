@@ -1,0 +1,72 @@
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.dataset import Dataset, DatasetError, open_dataset
+from model.input_data import InputOptions, InputPipeline, class_weights, read_examples
+from tests.model.datasets import Item, draw_items, write_dataset
+
+OPTIONS = InputOptions(batch_size=8, seed=3, augment='none', deterministic=True, cache_bytes=1 << 30)
+
+
+def test_classes_are_in_the_order_of_their_names_not_of_their_frequency(tmp_path: pathlib.Path) -> None:
+  items = draw_items({'train': 20}, ['a', 'b'])
+  rarer_first = [
+    dataclasses.replace(item, label='z' if number > 5 else item.label) for number, item in enumerate(items)
+  ]
+  root = write_dataset(tmp_path / 'd', [*rarer_first, *draw_items({'val': 4}, ['a', 'z'])])
+  dataset = open_dataset(root)
+  assert dataset.labels == ('a', 'b', 'z')
+  by_bytes = {row['image']: row['label'].decode() for row in read_examples(dataset, 'train').as_numpy_iterator()}
+  mean, deviation = _statistics(list(by_bytes))
+  for images, labels in InputPipeline(dataset, OPTIONS).evaluation_batches('train'):
+    for image, label in zip(images.numpy(), labels.numpy(), strict=True):
+      stored = np.rint(image * deviation + mean).astype(np.uint8).tobytes()
+      assert dataset.labels[label] == by_bytes[stored]
+
+
+def _statistics(images: list[bytes]) -> tuple[float, float]:
+  values = np.frombuffer(b''.join(images), np.uint8).astype(np.float64)
+  return float(values.mean()), float(values.std())
+
+
+@pytest.mark.parametrize('cache_bytes', [0, 1 << 30])
+def test_an_epoch_holds_each_image_once(dataset: Dataset, cache_bytes: int) -> None:
+  options = dataclasses.replace(OPTIONS, cache_bytes=cache_bytes)
+  batches = InputPipeline(dataset, options).training_batches().take(12)
+  images = np.concatenate([images.numpy() for images, _ in batches])
+  assert len({image.tobytes() for image in images}) == len(images) == 96
+
+
+def test_the_order_depends_on_the_seed_alone(dataset: Dataset) -> None:
+  first, again, other = (_labels(dataset, seed) for seed in (3, 3, 4))
+  assert first == again != other
+
+
+def _labels(dataset: Dataset, seed: int) -> list[int]:
+  tf.random.set_seed(0)
+  options = dataclasses.replace(OPTIONS, seed=seed, augment='standard')
+  return [int(label) for _, labels in InputPipeline(dataset, options).training_batches().take(12) for label in labels]
+
+
+def test_unlabelled_images_are_left_out(tmp_path: pathlib.Path) -> None:
+  items = draw_items({'train': 12, 'val': 4}, ['a', 'b'])
+  unlabelled = Item('u' * 32, 'train', None, items[0].pixels)
+  dataset = open_dataset(write_dataset(tmp_path / 'd', [*items, unlabelled]))
+  batches = InputPipeline(dataset, OPTIONS).evaluation_batches('train')
+  assert sum(len(labels) for _, labels in batches) == 12
+
+
+def test_balanced_weights_give_classes_the_same_total(dataset: Dataset) -> None:
+  skewed = dataclasses.replace(dataset, counts={'train': {'NORMAL': 10, 'PNEUMONIA': 30}})
+  weights = class_weights(skewed, 'balanced')
+  np.testing.assert_allclose(weights * [10, 30], [20, 20])
+  np.testing.assert_array_equal(class_weights(skewed, 'none'), [1, 1])
+
+
+def test_a_class_that_the_train_split_lacks_is_refused(dataset: Dataset) -> None:
+  with pytest.raises(DatasetError, match=r'knows 2 labels of the train split, dataset\.json 3'):
+    InputPipeline(dataclasses.replace(dataset, labels=('NORMAL', 'OTHER', 'PNEUMONIA')), OPTIONS)

@@ -1,0 +1,95 @@
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from model import training
+from model.dataset import Dataset, DatasetError, open_dataset
+from model.training import EpochRow, Trained, TrainingError, TrainOptions, train
+from tests.model.conftest import OPTIONS
+from tests.model.datasets import draw_items, write_dataset
+
+
+def test_the_quadrants_are_learned(trained: Trained) -> None:
+  assert trained.history[trained.best_epoch - 1].val_auc > 0.95
+  assert [row.epoch for row in trained.history] == [1, 2, 3]
+  assert [row.step for row in trained.history] == [6, 12, 18]
+  assert trained.history[-1].learning_rate == pytest.approx(0, abs=1e-9)
+  assert trained.validation.scores.shape == (32, 2)
+
+
+def test_the_scores_are_those_of_the_best_epoch(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+  figures = iter([0.5, 0.4, 0.9, 0.4, 0.8, 0.3, 0.2, 0.1])  # val and train, epoch after epoch
+  monkeypatch.setattr(training, 'mean_auc', lambda truth, scores: next(figures))
+  seen: list[EpochRow] = []
+  stopped = train(dataset, dataclasses.replace(OPTIONS, epochs=9, patience=2, learning_rate=1e-4), seen.append)
+  assert [row.val_auc for row in seen] == [0.5, 0.9, 0.8, 0.2]
+  assert stopped.best_epoch == 2
+  loss = training._cross_entropy(stopped.validation)
+  assert loss == pytest.approx(seen[stopped.best_epoch - 1].val_loss, abs=1e-5)
+  assert loss != pytest.approx(seen[-1].val_loss, abs=1e-5)
+
+
+def test_several_classes(tmp_path: pathlib.Path) -> None:
+  items = draw_items({'train': 60, 'val': 30}, ['a', 'b', 'c'])
+  trained = train(open_dataset(write_dataset(tmp_path / 'd', items)), dataclasses.replace(OPTIONS, epochs=1))
+  assert trained.validation.scores.shape == (30, 3)
+  np.testing.assert_allclose(trained.validation.scores.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_loss_that_is_no_number_names_its_step(dataset: Dataset) -> None:
+  with pytest.raises(TrainingError, match=r'the loss at step \d+ is (nan|inf), expected a finite number'):
+    train(dataset, dataclasses.replace(OPTIONS, learning_rate=1e38))
+
+
+@pytest.mark.parametrize(
+  ('counts', 'message'),
+  [
+    ({'train': {'NORMAL': 9}, 'val': {'NORMAL': 1, 'PNEUMONIA': 1}}, '1 classes with images of 2'),
+    ({'train': {'NORMAL': 9, 'PNEUMONIA': 9}, 'val': {'NORMAL': 1}}, 'labelled images of fewer than two classes'),
+  ],
+)
+def test_splits_without_enough_classes_are_refused(
+  dataset: Dataset, counts: dict[str, dict[str, int]], message: str
+) -> None:
+  with pytest.raises(DatasetError, match=message):
+    train(dataclasses.replace(dataset, counts=counts), OPTIONS)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'epochs': 0}, 'epochs is 0; it must be at least 1'),
+    ({'dropout': 1.0}, 'dropout is 1.0'),
+    ({'learning_rate': 0.0}, 'learning_rate is 0.0'),
+    ({'deterministic': True, 'strategy': 'mirrored'}, 'deterministic training takes one device'),
+  ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused(changes: dict[str, object], message: str) -> None:
+  with pytest.raises(ValueError, match=message):
+    TrainOptions(**changes)  # type: ignore[arg-type]
+
+
+# Determinism is switched on for a whole process and stays on.
+TWICE = textwrap.dedent("""
+  import hashlib, sys
+  from model.dataset import open_dataset
+  from model.training import TrainOptions, train
+
+  for seed in (5, 5, 6):
+    options = TrainOptions(epochs=2, batch_size=16, augment='standard', seed=seed, deterministic=True)
+    network = train(open_dataset(sys.argv[1]), options).network
+    print(hashlib.sha256(b''.join(weights.tobytes() for weights in network.get_weights())).hexdigest())
+""")
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(dataset: Dataset) -> None:
+  command = [sys.executable, '-c', TWICE, str(dataset.path)]
+  run = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, 'PYTHONPATH': '.'})
+  first, again, other = run.stdout.split()
+  assert first == again != other
