@@ -146,6 +146,7 @@ def _silence_libraries() -> None:
   """Hides what libraries say of themselves; must run before TensorFlow is imported."""
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
+  os.environ.setdefault('ARROW_DEFAULT_MEMORY_POOL', 'system')  # Arrow's own keeps what a shard has needed
   if not sys.warnoptions:
     warnings.simplefilter('ignore')  # some quote values of the input
 

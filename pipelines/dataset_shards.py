@@ -1,7 +1,6 @@
 """One shard of a dataset: its images as TFRecords by split, its rows as Parquet, its pictures for the report."""
 
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
@@ -12,7 +11,7 @@ import tensorflow as tf
 
 from pipelines.crosswalk import stage_crosswalk
 from pipelines.schemas import INDEX, SCHEMA_VERSION, write_table
-from pipelines.staging import ShardResult, StagedFile, StagedWriter
+from pipelines.staging import RowCounts, ShardResult, StagedFile, StagedWriter, counted
 from transforms import storage
 from transforms.decode import DecodeOptions
 from transforms.elements import Frame, Pixels, Source
@@ -122,12 +121,13 @@ class ShardWriter:
   def finish(self, fingerprint: str, listed: int) -> ShardResult:
     """Closes the files; the result is not a marker yet."""
     self._closing.close()
+    counts: RowCounts = Counter()
     with storage.open_write(self._staged.path('index')) as file:
-      write_table(file, self._rows, INDEX)
+      write_table(file, counted(self._rows, counts), INDEX)
     roles = [*(f'examples/{split}' for split in SPLITS), 'index', *self._samples]
     files = tuple(self._staged.describe(role) for role in roles) + self._stage_crosswalk()
     written = len({row['source_id'] for row in self._rows})
-    return ShardResult(self._number, fingerprint, files, listed, written, count_rows(self._rows))
+    return ShardResult(self._number, fingerprint, files, listed, written, tuple(sorted(counts.items())))
 
   def _stage_crosswalk(self) -> tuple[StagedFile, ...]:
     folder = self._annotator.spec.crosswalk
@@ -195,9 +195,3 @@ def _sums(pixels: Pixels | None) -> dict[str, int]:
     'pixel_sumsq': int(histogram @ (values * values)),
     'pixel_count': int(pixels.size),
   }
-
-
-def count_rows(rows: Sequence[dict[str, Any]]) -> tuple[tuple[tuple[str, str, str, str], int], ...]:
-  """Rows by (status, reason, split, label), sorted."""
-  counts = Counter((row['status'], row['reason'] or '', row.get('split') or '', row.get('label') or '') for row in rows)
-  return tuple(sorted(counts.items()))

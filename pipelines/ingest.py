@@ -35,7 +35,7 @@ from transforms.shards import Shard
 from transforms.splits import PatientRule, SplitSpec
 
 _LOG = logging.getLogger('radbeam.ingest')
-_STATISTICS_COLUMNS = ['pixel_sum', 'pixel_sumsq', 'pixel_count', 'label']
+_SUMS = ('pixel_sum', 'pixel_sumsq', 'pixel_count')
 
 
 def run(options: IngestOptions, beam_args: Sequence[str], *, synthetic: bool = False) -> Exit:
@@ -109,7 +109,7 @@ def build(
   )
   graph = (
     results
-    | 'ReadTrainSums' >> beam.FlatMap(_train_sums)
+    | 'ReadTrainSums' >> beam.FlatMap(train_sums)
     | 'AnalyzeFeatures'
     >> AnalyzeFeatures(
       spec.decode.spec.shape,
@@ -173,13 +173,14 @@ def job_digest(spec: DatasetSpec, key_fingerprint: str) -> str:
   return digest_of(values)
 
 
-def _train_sums(result: ShardResult) -> Iterator[dict[str, Any]]:
+def train_sums(result: ShardResult) -> list[dict[str, Any]]:
+  """The sums over a shard's training images, one row per label: all that the statistics need of them."""
   index = next(file.path for file in result.files if file.role == 'index')
   with storage.open_read(index) as file:
-    table = pq.read_table(file, columns=[*_STATISTICS_COLUMNS, 'split', 'status'])
-  for row in table.to_pylist():
-    if row['split'] == 'train' and row['status'] == 'ok':
-      yield {column: row[column] for column in _STATISTICS_COLUMNS}
+    table = pq.read_table(file, columns=[*_SUMS, 'label'], filters=[('split', '==', 'train'), ('status', '==', 'ok')])
+  sums = table.group_by('label').aggregate([(name, 'sum') for name in _SUMS])
+  rows: list[dict[str, Any]] = sums.rename_columns(['label', *_SUMS]).to_pylist()
+  return rows
 
 
 def _finish(options: IngestOptions, dataset: DatasetRun) -> Exit:

@@ -1,5 +1,6 @@
 """Rows of the predictions table: from decoded frames and scores to one Parquet file a shard."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -10,9 +11,8 @@ import numpy as np
 from model.bundle import Bundle
 from model.handler import InferenceFailure, Prediction
 from pipelines.crosswalk import stage_crosswalk
-from pipelines.dataset_shards import count_rows
 from pipelines.schemas import PREDICTIONS, SCHEMA_VERSION, write_table
-from pipelines.staging import ShardResult, StagedFile, StagedWriter, write_marker
+from pipelines.staging import RowCounts, ShardResult, StagedFile, StagedWriter, counted, write_marker
 from transforms import storage
 from transforms.decode import DecodeOptions
 from transforms.elements import Frame, Pixels, Source
@@ -104,13 +104,13 @@ def write_predictions(
   if [row.position for row in ordered] != list(range(end.rows)):
     raise ValueError(f'shard {end.shard} has {end.rows} rows, but {len(ordered)} came out of the model')
   run = asdict(columns)
-  values = [prediction_row(row, bundle, run) for row in ordered]
+  counts: RowCounts = Counter()
   staged = StagedWriter(folder, end.shard)
   with storage.open_write(staged.path(PREDICTIONS_ROLE)) as file:
-    write_table(file, values, PREDICTIONS)
+    write_table(file, counted((prediction_row(row, bundle, run) for row in ordered), counts), PREDICTIONS)
   files = (staged.describe(PREDICTIONS_ROLE), *end.crosswalk)
   written = len({row.row.source_id for row in ordered})
-  result = ShardResult(end.shard, end.fingerprint, files, end.listed, written, count_rows(values))
+  result = ShardResult(end.shard, end.fingerprint, files, end.listed, written, tuple(sorted(counts.items())))
   write_marker(folder, result)
   return result
 

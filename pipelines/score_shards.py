@@ -68,9 +68,7 @@ class ScoreShards(beam.PTransform):
       | 'JoinRows' >> beam.Flatten()
       | 'WriteWhole' >> beam.ParDo(_WriteWhole(self.spec)).with_outputs(_PARTIAL, main='written')
     )
-    regrouped = (
-      partial | 'GroupPartial' >> beam.GroupByKey() | 'WritePartial' >> beam.Map(_write_grouped, self.spec)
-    )
+    regrouped = partial | 'GroupPartial' >> beam.GroupByKey() | 'WritePartial' >> beam.Map(_write_grouped, self.spec)
     return (decoded[_FINISHED], written, regrouped) | 'JoinResults' >> beam.Flatten()
 
 

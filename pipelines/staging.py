@@ -8,12 +8,16 @@ import hashlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from transforms import storage
 
 FOLDER = '.staging'
+
+RowKey = tuple[str, str, str, str]  # status, reason, split, label; '' where there is none
+RowCounts = Counter[RowKey]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,7 +45,7 @@ class ShardResult:
   files: tuple[StagedFile, ...]
   listed: int
   written: int
-  counts: tuple[tuple[tuple[str, str, str, str], int], ...]
+  counts: tuple[tuple[RowKey, int], ...]
 
   @property
   def content(self) -> tuple[object, ...]:
@@ -133,9 +137,16 @@ def check_conservation(results: Iterable[ShardResult]) -> tuple[int, int]:
   return listed, written
 
 
-def total_counts(results: Iterable[ShardResult]) -> Counter[tuple[str, str, str, str]]:
+def counted(rows: Iterable[Mapping[str, Any]], counts: RowCounts) -> Iterator[Mapping[str, Any]]:
+  """Passes rows on, and counts them by outcome as they go by."""
+  for row in rows:
+    counts[row['status'], row['reason'] or '', row.get('split') or '', row.get('label') or ''] += 1
+    yield row
+
+
+def total_counts(results: Iterable[ShardResult]) -> RowCounts:
   """Rows by (status, reason, split, label) over all shards."""
-  total: Counter[tuple[str, str, str, str]] = Counter()
+  total: RowCounts = Counter()
   for result in results:
     total.update(dict(result.counts))
   return total

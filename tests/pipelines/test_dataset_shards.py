@@ -14,7 +14,6 @@ from pipelines.dataset_shards import (
   SAMPLES_PER_SHARD,
   Annotator,
   DatasetSpec,
-  count_rows,
   encode_example,
   encode_png,
   write_dataset_shard,
@@ -84,13 +83,6 @@ def test_an_example_holds_the_pixels_as_they_are(shape: tuple[int, ...]) -> None
 def test_a_sample_is_a_png_in_the_right_colours(shape: tuple[int, ...]) -> None:
   image: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
   assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(image)))), image)
-
-
-def test_rows_are_counted_by_status_reason_split_and_label() -> None:
-  rows = [{'status': 'ok', 'reason': None, 'split': 'val', 'label': 'a'}] * 2 + [
-    {'status': 'rejected', 'reason': 'bomb'}
-  ]
-  assert count_rows(rows) == ((('ok', '', 'val', 'a'), 2), (('rejected', 'bomb', '', ''), 1))
 
 
 def picture(number: int) -> NDArray[np.uint8]:

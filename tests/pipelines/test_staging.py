@@ -1,13 +1,16 @@
 import dataclasses
 import pathlib
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
 from pipelines.staging import (
+  RowCounts,
   ShardResult,
   check_conservation,
   choose_results,
+  counted,
   digest_of,
   find_finished,
   marker_folder,
@@ -137,3 +140,10 @@ def test_rows_are_counted_over_all_shards(tmp_path: pathlib.Path, finished: Shar
 
 def test_a_digest_depends_on_values_and_not_on_their_order() -> None:
   assert digest_of({'a': 1, 'b': [2]}) == digest_of({'b': [2], 'a': 1}) != digest_of({'a': 1, 'b': [3]})
+
+
+def test_rows_are_counted_by_status_reason_split_and_label_as_they_go_by() -> None:
+  good, bad = {'status': 'ok', 'reason': None, 'split': 'val', 'label': 'a'}, {'status': 'rejected', 'reason': 'bomb'}
+  counts: RowCounts = Counter()
+  assert list(counted([good, bad, good], counts)) == [good, bad, good]
+  assert counts == {('ok', '', 'val', 'a'): 2, ('rejected', 'bomb', '', ''): 1}
