@@ -14,7 +14,7 @@ from transforms.archives import Member
 
 BATCH_MEMBERS: Final = 32
 MAX_SHARD_MEMBERS: Final = 2000
-SHARDS_PER_CORE: Final = 8
+SHARDS_PER_CORE: Final = 4
 
 ArchiveKind = Literal['folder', 'zip', 'tar', 'stream', 'broken']
 
