@@ -27,6 +27,7 @@ setup(
     'apache-beam[gcp]>=2.77,<2.78',
     'google-cloud-storage>=3.17',
     'google-crc32c>=1.5',  # without it TFRecord checksums silently run in pure Python
+    'imagehash>=4.3',
     'keras>=3.15',
     'numpy>=2.1',
     'opencv-python-headless>=5.0',
@@ -39,11 +40,13 @@ setup(
     'pyyaml>=6',
     'tensorflow>=2.21,<2.22',
     'tensorflow-transform>=1.21,<1.22',
+    'zstandard>=0.23',
   ],
   extras_require={
     'train': ['jinja2>=3', 'matplotlib>=3.9', 'scikit-learn>=1.5'],
     'dev': [
       'duckdb>=1.1',
+      'hypothesis>=6.100',
       'mypy>=1.15',
       'pandas-stubs',
       'pytest>=8',

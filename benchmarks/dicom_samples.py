@@ -16,11 +16,12 @@ from typing import Final
 
 import cv2
 
-from transforms.codecs import pixel_layout, stored_frame
+from transforms.codecs import stored_frame
 from transforms.decode import DecodeOptions, decode_source
 from transforms.dicom import read_dicom
 from transforms.display import display_frame
 from transforms.elements import Limits, Pixels
+from transforms.pixel_layout import pixel_layout
 
 TOLERANCE: Final = 2.0  # grey levels
 

@@ -7,11 +7,12 @@ from typing import Final
 import cv2
 import numpy as np
 
-from transforms.codecs import pixel_layout, stored_frame
+from transforms.codecs import stored_frame
 from transforms.dicom import FrameChoice, frame_numbers, header_facts, read_dicom
 from transforms.display import display_frame
 from transforms.elements import Frame, HeaderFacts, Limits, Pixels
 from transforms.errors import InputError
+from transforms.pixel_layout import pixel_layout
 from transforms.preprocess import PreprocessSpec, preprocess
 from transforms.quality import quality_flags
 from transforms.raster import decode_raster, read_raster_header

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
-from transforms.codecs import Layout, StoredValues
+from transforms.codecs import StoredValues
 from transforms.dicom import item, number, text, third_party
 from transforms.elements import Pixels
 from transforms.errors import InputError
 from transforms.grey_levels import Counts, GreyLevels, Numbers, finite, grey_levels, stretch, to_8_bit
+from transforms.pixel_layout import Layout
 
 _LUT_ENTRIES: Final = 1 << 16  # what a descriptor's 0 stands for
 

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import gdcm
 import openjpeg
-from pydicom.uid import HTJ2K, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, JPEG2000Lossless, JPEGExtended12Bit
+from pydicom.uid import JPEGExtended12Bit
 
-OPENJPEG_SYNTAXES: Final = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
+from transforms.transfer_syntaxes import OPENJPEG_SYNTAXES
+
 DECODER_DEPENDENCIES: Final = {
   JPEGExtended12Bit: ('python-gdcm>=3.0',),
   **dict.fromkeys(OPENJPEG_SYNTAXES, ('pylibjpeg-openjpeg>=2.0',)),

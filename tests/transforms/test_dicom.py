@@ -25,10 +25,11 @@ from pydicom.uid import (
 )
 
 from tests.transforms import pictures
-from transforms.codecs import Layout, StoredValues, mask_unused_bits, pixel_layout, stored_frame
+from transforms.codecs import StoredValues, mask_unused_bits, stored_frame
 from transforms.dicom import FrameChoice, frame_numbers, header_facts, read_dicom, transfer_syntax_uid
 from transforms.elements import HeaderFacts, Limits
 from transforms.errors import InputError
+from transforms.pixel_layout import Layout, pixel_layout
 
 
 def _open(data: bytes, limits: Limits | None = None) -> tuple[Dataset, Layout]:

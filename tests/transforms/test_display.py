@@ -8,12 +8,13 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from tests.transforms import pictures
-from transforms.codecs import pixel_layout, stored_frame
+from transforms.codecs import stored_frame
 from transforms.dicom import read_dicom
 from transforms.display import display_frame, look_up, window
 from transforms.elements import Limits, Pixels
 from transforms.errors import InputError
 from transforms.grey_levels import stretch
+from transforms.pixel_layout import pixel_layout
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
