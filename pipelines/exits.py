@@ -46,6 +46,7 @@ _EXITS: Final = {
   'TooManyRejects': Exit.TOO_MANY_REJECTS,
   'KeyFileError': Exit.USAGE,
   'LabelError': Exit.USAGE,
+  'RulesError': Exit.USAGE,
   'BundleError': Exit.USAGE,
   'DatasetError': Exit.USAGE,
 }

@@ -17,14 +17,13 @@ from pipelines.dataset_publish import RECORD, DatasetRun, publish_dataset
 from pipelines.dataset_shards import Annotator, DatasetSpec, write_dataset_shard
 from pipelines.exits import Exit, UsageError
 from pipelines.keys import key_path
-from pipelines.launch import check_rejects, inputs_or_record, limits_of, report_listing
+from pipelines.launch import check_rejects, config_of, decode_options, inputs_or_record, report_listing
 from pipelines.options import IngestOptions
 from pipelines.progress import shard_progress
 from pipelines.run_record import code_version, new_run_id, now
 from pipelines.staging import ShardResult, digest_of, find_finished, write_marker
 from transforms import storage
 from transforms.concurrency import usable_cores
-from transforms.decode import DecodeOptions
 from transforms.features_beam import AnalyzeFeatures
 from transforms.identifiers import Pseudonyms, read_key
 from transforms.inputs import Input
@@ -67,7 +66,7 @@ def dataset_spec(options: IngestOptions) -> DatasetSpec:
   """The options as the values that the shards are made by."""
   preprocess = PreprocessSpec(options.image_size, options.resize, options.channels)
   return DatasetSpec(
-    decode=DecodeOptions(preprocess, options.frames, limits_of(options)),
+    decode=decode_options(options, preprocess),
     labels=options.labels,
     patient=PatientRule(options.patient_from, options.patient_pattern or ''),
     split=SplitSpec(options.val_fraction, options.test_fraction, options.split_salt),
@@ -84,7 +83,7 @@ def _check_output(options: IngestOptions) -> None:
 
 def _dataset_run(options: IngestOptions, spec: DatasetSpec, key: str) -> DatasetRun:
   started = now()
-  config = json.dumps(options.to_config(), sort_keys=True)
+  config = json.dumps(config_of(options, spec.decode), sort_keys=True)
   return DatasetRun(
     output=options.output,
     run_id=new_run_id(started, hashlib.sha256(config.encode()).hexdigest()),

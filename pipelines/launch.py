@@ -3,20 +3,26 @@
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from pipelines.exits import NothingToDo, TooManyRejects, UsageError
 from pipelines.options import ArchiveJobOptions
 from pipelines.run_record import new_run_id, now, write_record
 from pipelines.staging import digest_of
 from transforms import storage
+from transforms.burned_in import BurnedIn, read_regions
 from transforms.concurrency import usable_cores
+from transforms.decode import DecodeOptions
 from transforms.elements import Limits
 from transforms.inputs import Input, list_input, name_inputs
+from transforms.preprocess import PreprocessSpec
+from transforms.select import read_rules
 from transforms.shards import pack_shards
+from transforms.yaml_entries import RulesError
 
 RUNS = 'runs'
+T = TypeVar('T')
 
 
 def found_inputs(paths: Sequence[str]) -> list[Input]:
@@ -58,6 +64,34 @@ def limits_of(options: ArchiveJobOptions) -> Limits:
     max_nesting=options.max_nesting,
     max_pixels=options.max_pixels,
   )
+
+
+def decode_options(options: ArchiveJobOptions, spec: PreprocessSpec) -> DecodeOptions:
+  """The options as the value that decoding works with; reads the files of rules.
+
+  Raises:
+    RulesError: if a file of rules cannot be used.
+  """
+  select = _read_file(options.select, read_rules) if options.select else None
+  regions = _read_file(options.burned_in_regions, read_regions) if options.burned_in_regions else ()
+  return DecodeOptions(spec, options.frames, limits_of(options), select, BurnedIn(options.burned_in, regions))
+
+
+def _read_file(path: str, read: Callable[[str], T]) -> T:
+  try:
+    return read(storage.read_bytes(path).decode('utf-8-sig'))
+  except RulesError as error:
+    raise RulesError(f'in {path}, {error}') from None
+  except UnicodeDecodeError:
+    raise RulesError(f'{path} is no text in UTF-8') from None
+  except OSError as error:
+    raise RulesError(f'{path} cannot be read ({error.strerror})') from error
+
+
+def config_of(options: ArchiveJobOptions, decode: DecodeOptions) -> dict[str, Any]:
+  """What decides the result, for digests and records; files of rules by their digest."""
+  rules = decode.select.digest if decode.select else None
+  return options.to_config() | {'select_digest': rules, 'burned_in_digest': decode.burned_in.digest}
 
 
 def check_rejects(record: Mapping[str, Any], max_reject_ratio: float) -> None:

@@ -18,7 +18,9 @@ from pipelines.exits import UsageError
 Check = Callable[[Any], str | None]
 
 # Places. Their names may identify patients or sites: they never leave in a record.
-PATHS: Final = frozenset({'input', 'output', 'dataset', 'bundle', 'pseudonym_key_file', 'crosswalk'})
+PATHS: Final = frozenset(
+  {'input', 'output', 'dataset', 'bundle', 'pseudonym_key_file', 'crosswalk', 'select', 'burned_in_regions'}
+)
 # How a run goes about it; the same result would come of other values.
 MANNERS: Final = frozenset({'run_date', 'max_reject_ratio', 'overwrite', 'dry_run', 'quiet'})
 
@@ -151,6 +153,11 @@ class ArchiveJobOptions(JobOptions):
   input: tuple[str, ...] = _INPUT.field()
   output: str = _OUTPUT.field()
   frames: Literal['first', 'middle', 'all'] = Flag('which frames of an image that has several', 'all').field()
+  select: str | None = Flag('rules on header facts: which images are wanted', None, 'FILE.yaml', _not_empty).field()
+  burned_in: Literal['flag', 'reject', 'mask'] = Flag(
+    'text in the pixels: say so in the row, refuse the image, or cover what --burned_in_regions names', 'flag'
+  ).field()
+  burned_in_regions: str | None = Flag('what each device writes over', None, 'FILE.yaml', _not_empty).field()
   pseudonym_key_file: str | None = Flag(
     'at least 32 random bytes, for the owner alone; default: one is made under your configuration folder', None, 'FILE'
   ).field()
@@ -165,6 +172,13 @@ class ArchiveJobOptions(JobOptions):
   max_members: int = Flag('members of one archive', 2_000_000, 'N', _between(1), 'limits').field()
   max_nesting: int = Flag('archives inside archives', 3, 'N', _between(0), 'limits').field()
   max_pixels: int = Flag('pixels of one image', 200_000_000, 'N', _between(1), 'limits').field()
+
+  def _check_together(self) -> None:
+    if (self.burned_in == 'mask') != bool(self.burned_in_regions):
+      given = 'is given' if self.burned_in_regions else 'is not'
+      raise UsageError(
+        f'--burned_in is {self.burned_in}, but --burned_in_regions {given}; mask needs regions, and nothing else does'
+      )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +205,7 @@ class IngestOptions(ArchiveJobOptions):
   ).field()
 
   def _check_together(self) -> None:
+    super(IngestOptions, self)._check_together()  # named, since slots make the class twice
     if self.val_fraction + self.test_fraction >= 1:
       raise UsageError(
         f'--val_fraction is {self.val_fraction} and --test_fraction is {self.test_fraction}; '
@@ -207,7 +222,7 @@ class IngestOptions(ArchiveJobOptions):
 
   def to_config(self) -> dict[str, Any]:
     """As for every job; that labels come from a CSV is said, which one is not."""
-    config = super(IngestOptions, self).to_config()  # named, since slots make the class twice
+    config = super(IngestOptions, self).to_config()
     return config | {'labels': self.labels if self.labels in ('folder', 'none') else 'csv'}
 
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _CHUNK_ROWS: Final = 128
 
 _TEXT, _INT = pa.string(), pa.int32()
@@ -38,9 +38,11 @@ _FACTS: Final = [
   ('bits_stored', _INT),
   ('transfer_syntax', _TEXT),
   ('photometric', _TEXT),
+  ('lossy_ratio', pa.float64()),
   ('quality', _TEXTS),
   ('content_sha256', _TEXT),
   ('pixel_sha256', _TEXT),
+  ('perceptual_hash', _TEXT),
 ]
 
 INDEX: Final = pa.schema(

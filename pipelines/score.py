@@ -15,7 +15,7 @@ from pipelines.beam_options import make_runner, pipeline_options
 from pipelines.crosswalk import staging_folder
 from pipelines.exits import Exit, UsageError
 from pipelines.keys import key_path
-from pipelines.launch import RUNS, check_rejects, inputs_or_record, limits_of, report_listing
+from pipelines.launch import RUNS, check_rejects, config_of, decode_options, inputs_or_record, report_listing
 from pipelines.options import ScoreOptions
 from pipelines.progress import shard_progress
 from pipelines.publish import part_name, publish_crosswalk, publish_folder, with_role
@@ -71,7 +71,7 @@ def run(options: ScoreOptions, beam_args: Sequence[str]) -> Exit:
   bundle = load_bundle(options.bundle)
   bundle.verify()
   inputs = inputs_or_record(options, 'score')
-  decode = DecodeOptions(bundle.spec, options.frames, limits_of(options))
+  decode = decode_options(options, bundle.spec)
   if options.dry_run:
     report_listing(inputs, decode.limits, _LOG)
     return Exit.DONE
@@ -110,7 +110,7 @@ def plan(
     started=started['started'],
     work_digest=work,
     key_fingerprint=pseudonyms.fingerprint,
-    config_json=json.dumps(options.to_config(), sort_keys=True),
+    config_json=json.dumps(config_of(options, decode), sort_keys=True),
     inputs_json=json.dumps([pseudonyms.archive(given.name) for given in inputs]),
     columns=columns,
     crosswalk=options.crosswalk or '',

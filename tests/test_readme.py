@@ -5,7 +5,11 @@ import re
 
 from pipelines.exits import Exit
 from pipelines.schemas import PREDICTIONS
+from transforms.burned_in import read_regions
+from transforms.conditions import FACTS
 from transforms.errors import CODES
+from transforms.quality import FLAGS
+from transforms.select import read_rules
 
 README = (pathlib.Path(__file__).parent.parent / 'README.md').read_text(encoding='utf-8')
 
@@ -25,6 +29,21 @@ def test_every_column_of_the_predictions_is_described_in_order_of_use() -> None:
 def test_every_reason_code_is_described_as_in_the_code() -> None:
   described = [tuple(cells) for cells in table('Reason codes')]
   assert described == [(f'`{name}`', code.status, code.meaning) for name, code in CODES.items()]
+
+
+def test_every_quality_flag_is_described_as_in_the_code() -> None:
+  assert [tuple(cells) for cells in table('Quality flags')] == [(f'`{name}`', text) for name, text in FLAGS.items()]
+
+
+def test_every_fact_that_rules_can_ask_for_is_described() -> None:
+  described = [name for cells in table('Which images') for name in re.findall(r'`(\w+)`', cells[0])]
+  assert sorted(described) == sorted(FACTS)
+
+
+def test_the_examples_of_rules_can_be_used() -> None:
+  rules, regions = re.findall(r'```yaml\n(.*?)```', README, re.DOTALL)
+  assert [rule.name for rule in read_rules(rules).rules] == ['localizers', 'chest-radiographs', 'chest-by-name']
+  assert [region.name for region in read_regions(regions)] == ['epiq-banner', 'any-ultrasound']
 
 
 def test_exit_codes_are_those_of_the_code() -> None:

@@ -1,21 +1,26 @@
 """The bytes of one source to its frames: pixels of the model's size, or the reason why there are none."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import cv2
 import numpy as np
 
+from transforms.burned_in import BurnedIn, Region, mask
 from transforms.codecs import stored_frame
+from transforms.conditions import UNKNOWN_OF_DICOM, UNKNOWN_OF_RASTER, Candidate, dicom_candidate
 from transforms.dicom import FrameChoice, frame_numbers, header_facts, read_dicom
 from transforms.display import display_frame
 from transforms.elements import Frame, HeaderFacts, Limits, Pixels
 from transforms.errors import InputError
+from transforms.perceptual import perceptual_hash
 from transforms.pixel_layout import pixel_layout
 from transforms.preprocess import PreprocessSpec, preprocess
+from transforms.provenance import with_provenance
 from transforms.quality import quality_flags
-from transforms.raster import decode_raster, read_raster_header
+from transforms.raster import RasterHeader, decode_raster, read_raster_header
+from transforms.select import Rules
 from transforms.sniff import HEAD_BYTES, Kind, sniff
 
 ORIGINAL_SIDE_PX: Final = 512
@@ -38,11 +43,20 @@ class DecodeOptions:
     spec: size and channels of the result.
     frames: which of a multi-frame object.
     limits: on what is decoded.
+    select: which images are wanted; None for all.
+    burned_in: what to do about text in the pixels.
   """
 
   spec: PreprocessSpec = field(default_factory=PreprocessSpec)
   frames: FrameChoice = 'all'
   limits: Limits = field(default_factory=Limits)
+  select: Rules | None = None
+  burned_in: BurnedIn = field(default_factory=BurnedIn)
+
+  @property
+  def asks_headers(self) -> bool:
+    """Whether anything depends on header facts that are no part of a row."""
+    return self.select is not None or bool(self.burned_in.regions)
 
 
 def decode_source(data: bytes, options: DecodeOptions, *, keep_original: bool = False) -> Iterator[Frame]:
@@ -58,12 +72,11 @@ def decode_source(data: bytes, options: DecodeOptions, *, keep_original: bool = 
     A frame for each one selected, one with an error for each that fails; or
     one without number where the source as a whole cannot be read.
   """
-  finish = _Finish(options.spec, keep_original)
   kind = sniff(data[:HEAD_BYTES])
   if kind == Kind.DICOM:
-    yield from _decode_dicom(data, options, finish)
+    yield from _decode_dicom(data, options, keep_original)
   elif kind in (Kind.JPEG, Kind.PNG):
-    yield _decode_raster(data, kind, options, finish)
+    yield _decode_raster(data, kind, options, keep_original)
   else:
     detail = '' if kind in _WITHOUT_DETAIL else kind.value
     yield Frame(None, HeaderFacts(), error=InputError(_REFUSED[kind], detail))
@@ -74,52 +87,92 @@ class _Finish:
   """From an image as displayed to a frame."""
 
   spec: PreprocessSpec
+  facts: HeaderFacts
+  region: Region | None
   keep_original: bool
 
-  def __call__(self, number: int, facts: HeaderFacts, render: Callable[[], Pixels]) -> Frame:
+  def __call__(self, number: int, render: Callable[[], Pixels]) -> Frame:
     try:
-      image = render()
+      image = render() if self.region is None else mask(render(), self.region)
     except InputError as error:
-      return Frame(number, facts, error=error)
+      return Frame(number, self.facts, error=error)
     pixels = preprocess(image, self.spec)
-    quality = quality_flags(pixels, facts)
+    quality = self._quality(pixels)
     # A constant image has two levels at most after padding: only then look at all of it.
     if _has_few_levels(pixels) and image.min() == image.max():
-      return Frame(number, facts, error=InputError('blank'), quality=quality)
-    return Frame(number, facts, pixels, quality=quality, original=_reduce(image) if self.keep_original else None)
+      return Frame(number, self.facts, error=InputError('blank'), quality=quality)
+    original = _reduce(image) if self.keep_original else None
+    return Frame(number, self.facts, pixels, None, quality, original, perceptual_hash(pixels))
+
+  def _quality(self, pixels: Pixels) -> tuple[str, ...]:
+    flags = quality_flags(pixels, self.facts)
+    return tuple(sorted((*flags, 'burned-in-masked'))) if self.region else flags
 
 
-def _decode_dicom(data: bytes, options: DecodeOptions, finish: _Finish) -> Iterator[Frame]:
-  facts = HeaderFacts()
+def _decode_dicom(data: bytes, options: DecodeOptions, keep_original: bool) -> Iterator[Frame]:
+  candidate = Candidate('dicom', HeaderFacts(), unknown=UNKNOWN_OF_DICOM)
   try:
     dataset = read_dicom(data, options.limits)
-    facts = header_facts(dataset)
+    facts = with_provenance(header_facts(dataset), dataset)
+    candidate = dicom_candidate(dataset, facts) if options.asks_headers else Candidate('dicom', facts)
     layout = pixel_layout(dataset, options.limits)
+    _refuse_unwanted(candidate, options)
+    finish = _Finish(options.spec, candidate.facts, options.burned_in.region(candidate), keep_original)
   except InputError as error:
-    yield Frame(None, facts, error=error)
+    yield Frame(None, candidate.facts, error=_reason(error, candidate, options))
     return
   for number in frame_numbers(layout.frames, options.frames):
 
     def render(index: int = number - 1) -> Pixels:
       return display_frame(stored_frame(dataset, layout, index), dataset, layout, index)
 
-    yield finish(number, facts, render)
+    yield finish(number, render)
 
 
-def _decode_raster(data: bytes, kind: Kind, options: DecodeOptions, finish: _Finish) -> Frame:
+def _decode_raster(data: bytes, kind: Kind, options: DecodeOptions, keep_original: bool) -> Frame:
+  facts = HeaderFacts(transfer_syntax=kind.value, lossy=kind == Kind.JPEG)
+  candidate = Candidate(kind.value, facts, unknown=UNKNOWN_OF_RASTER)
   try:
     header = read_raster_header(data, kind, options.limits)
+    candidate = Candidate(kind.value, _raster_facts(header, kind, len(data)))
+    _refuse_unwanted(candidate, options)
+    finish = _Finish(options.spec, candidate.facts, options.burned_in.region(candidate), keep_original)
   except InputError as error:
-    return Frame(None, HeaderFacts(transfer_syntax=kind.value), error=error)
-  facts = HeaderFacts(
+    return Frame(None, candidate.facts, error=_reason(error, candidate, options))
+  return finish(1, lambda: decode_raster(data, header, options.spec.channels))
+
+
+def _refuse_unwanted(candidate: Candidate, options: DecodeOptions) -> None:
+  rule = options.select.leaves_out(candidate) if options.select else None
+  if rule is not None:
+    raise InputError('not-selected', rule)
+
+
+def _reason(error: InputError, candidate: Candidate, options: DecodeOptions) -> InputError:
+  """What is no image stays so; what nobody wants need not be sound."""
+  if error.status == 'rejected':
+    if candidate.format == 'dicom' and candidate.facts.rows is None:  # the header broke off before it told all
+      candidate = replace(candidate, unknown=UNKNOWN_OF_DICOM)
+    try:
+      _refuse_unwanted(candidate, options)
+    except InputError as unwanted:
+      return unwanted
+  return error
+
+
+def _raster_facts(header: RasterHeader, kind: Kind, size_bytes: int) -> HeaderFacts:
+  is_lossy = kind == Kind.JPEG
+  raw_bytes = header.rows * header.columns * header.channels * header.bits / 8
+  return HeaderFacts(
     rows=header.rows,
     columns=header.columns,
     bits_stored=header.bits,
     number_of_frames=1,
     transfer_syntax=kind.value,
     photometric='MONOCHROME2' if header.is_grey else 'RGB',
+    lossy=is_lossy,
+    lossy_ratio=round(raw_bytes / size_bytes, 2) if is_lossy else None,
   )
-  return finish(1, facts, lambda: decode_raster(data, header, options.spec.channels))
 
 
 def _has_few_levels(pixels: Pixels) -> bool:

@@ -53,6 +53,9 @@ class HeaderFacts:
   number_of_frames: int | None = None
   transfer_syntax: str | None = None  # UID of the standard; for JPEG and PNG `jpeg`, `png`
   photometric: str | None = None
+  lossy: bool | None = None  # whether it was ever compressed with loss
+  lossy_ratio: float | None = None
+  burned_in: bool | None = None  # as the header declares it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +69,7 @@ class Frame:
     original: uint8 grey or RGB at the source's own size, only when asked for.
     error: why `pixels` is None.
     quality: flags of `transforms.quality`, in alphabetic order.
+    perceptual_hash: of `transforms.perceptual`, where there are pixels.
   """
 
   number: int | None
@@ -74,6 +78,7 @@ class Frame:
   error: InputError | None = None
   quality: tuple[str, ...] = ()
   original: Pixels | None = None
+  perceptual_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

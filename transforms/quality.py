@@ -1,10 +1,22 @@
 """Cheap flags on the preprocessed image: hints for whoever reads the table, never a reason to reject."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
 from transforms.elements import HeaderFacts, Pixels
+
+FLAGS: Final[Mapping[str, str]] = {
+  'blank': 'one grey level only; also a reason to reject',
+  'burned-in': 'the header declares burned-in text',
+  'burned-in-masked': 'a region of --burned_in_regions was covered with black',
+  'clipped': 'a quarter or more is pure white',
+  'extreme-aspect': 'four times longer than wide, or more',
+  'lossy-compressed': 'was compressed with loss, now or earlier; `lossy_ratio` says how much, where it is known',
+  'low-contrast': 'nine tenths of what is not black lie within 32 of 255 grey levels',
+  'tiny': 'less than 64 pixels high or wide',
+}
 
 _LOW_CONTRAST_SPAN: Final = 32  # of 255 grey levels, between the 5th and the 95th percentile
 _CLIPPED_SHARE: Final = 0.25  # of the pixels that are not black
@@ -13,20 +25,19 @@ _EXTREME_ASPECT: Final = 4.0
 
 
 def quality_flags(pixels: Pixels, facts: HeaderFacts) -> tuple[str, ...]:
-  """Flags of one image, in alphabetic order.
+  """Those of `FLAGS` that one image by itself can have, in alphabetic order.
 
-  `blank` one level; `low-contrast` the middle nine tenths lie within 32 grey
-  levels; `clipped` a quarter or more is pure white; `tiny` the source is less
-  than 64 pixels high or wide; `extreme-aspect` it is four times longer than
-  wide. Pure black counts for neither contrast nor clipping: it is padding or
+  Pure black counts for neither contrast nor clipping: it is padding or
   collimation.
 
   Args:
     pixels: uint8, preprocessed, grey or RGB.
-    facts: `rows` and `columns` of the source.
+    facts: of the source.
   """
   counts = np.bincount(pixels.ravel(), minlength=256)
-  return tuple(sorted([*_grey_flags(counts), *_shape_flags(facts.rows, facts.columns)]))
+  declared = {'lossy-compressed': facts.lossy, 'burned-in': facts.burned_in}
+  said = [flag for flag, is_so in declared.items() if is_so]
+  return tuple(sorted([*_grey_flags(counts), *_shape_flags(facts.rows, facts.columns), *said]))
 
 
 def _grey_flags(counts: np.ndarray) -> list[str]:

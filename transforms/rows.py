@@ -15,7 +15,9 @@ class ImageRow:
     status: `ok` where there are pixels, else `rejected` or `skipped`.
     reason: a code of `transforms.errors.CODES`; None where status is `ok`.
     rows, columns: of the source, in pixels.
+    lossy_ratio: size before lossy compression to size after.
     content_sha256: of the member as it came; pixel_sha256: of the preprocessed pixels.
+    perceptual_hash: of the preprocessed pixels, 64 bits, hexadecimal.
   """
 
   image_id: str | None
@@ -38,9 +40,11 @@ class ImageRow:
   bits_stored: int | None
   transfer_syntax: str | None
   photometric: str | None
+  lossy_ratio: float | None
   quality: tuple[str, ...]
   content_sha256: str | None
   pixel_sha256: str | None
+  perceptual_hash: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +86,11 @@ def image_row(source: Source, content_sha256: str | None, frame: Frame, pseudony
     bits_stored=facts.bits_stored,
     transfer_syntax=facts.transfer_syntax,
     photometric=facts.photometric,
+    lossy_ratio=facts.lossy_ratio,
     quality=frame.quality,
     content_sha256=content_sha256,
     pixel_sha256=None if frame.pixels is None else pixel_sha256(frame.pixels),
+    perceptual_hash=None if frame.pixels is None else frame.perceptual_hash,
   )
 
 

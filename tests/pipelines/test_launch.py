@@ -7,11 +7,22 @@ from typing import Any
 import pytest
 
 from pipelines.exits import NothingToDo, TooManyRejects, UsageError
-from pipelines.launch import check_rejects, found_inputs, inputs_or_record, limits_of, reject_ratio, report_listing
+from pipelines.launch import (
+  check_rejects,
+  config_of,
+  decode_options,
+  found_inputs,
+  inputs_or_record,
+  limits_of,
+  reject_ratio,
+  report_listing,
+)
 from pipelines.options import ScoreOptions
 from tests.transforms.archive_files import tar_bytes, zip_bytes
 from transforms.elements import Limits
 from transforms.inputs import Input
+from transforms.preprocess import PreprocessSpec
+from transforms.yaml_entries import RulesError
 
 
 def options(tmp_path: pathlib.Path, **values: Any) -> ScoreOptions:
@@ -90,3 +101,53 @@ def test_a_listing_tells_what_would_be_read(tmp_path: pathlib.Path, caplog: pyte
   ]
   assert 'nothing was written' in caplog.records[-1].getMessage()
   assert 'Doe' not in caplog.text
+
+
+RULES = 'rules: [{include: chest, body_part: CHEST}]\ndefault: exclude\n'
+REGIONS = 'devices: [{name: us, modality: US, mask_px: [[0, 0, 9, 9]]}]\n'
+
+
+def written(path: pathlib.Path, content: str) -> str:
+  path.write_text(content)
+  return str(path)
+
+
+def test_files_of_rules_are_read_and_decide_the_digest(tmp_path: pathlib.Path) -> None:
+  given = options(
+    tmp_path,
+    select=written(tmp_path / 'secret-rules.yaml', RULES),
+    burned_in='mask',
+    burned_in_regions=written(tmp_path / 'secret-regions.yaml', REGIONS),
+  )
+  decode = decode_options(given, PreprocessSpec(32))
+  assert decode.select is not None
+  assert [rule.name for rule in decode.select.rules] == ['chest']
+  assert [region.name for region in decode.burned_in.regions] == ['us']
+  config = config_of(given, decode)
+  assert 'secret' not in json.dumps(config)
+  written(tmp_path / 'secret-rules.yaml', f'# remark\n{RULES}')
+  assert config_of(given, decode_options(given, PreprocessSpec(32))) == config
+  written(tmp_path / 'secret-rules.yaml', RULES.replace('CHEST', 'HAND'))
+  assert config_of(given, decode_options(given, PreprocessSpec(32))) != config
+
+
+@pytest.mark.parametrize(
+  ('content', 'message'),
+  [
+    (b'rules: 1\ndefault: include', 'in {path}, line 1: expected a list of rules, found 1'),
+    (b'\xff\xfe', '{path} is no text in UTF-8'),
+    (None, '{path} cannot be read (No such file or directory)'),
+  ],
+)
+def test_a_file_of_rules_that_cannot_be_used_is_named(tmp_path: pathlib.Path, content: bytes, message: str) -> None:
+  path = tmp_path / 'rules.yaml'
+  if content is not None:
+    path.write_bytes(content)
+  with pytest.raises(RulesError) as refused:
+    decode_options(options(tmp_path, select=str(path)), PreprocessSpec(32))
+  assert str(refused.value) == message.format(path=path)
+
+
+def test_what_was_not_selected_is_no_reject() -> None:
+  record = {'rows': {'skipped': 98, 'scored': 2}, 'reasons': {'not-selected': 98}}
+  check_rejects(record, 0)

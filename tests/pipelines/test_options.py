@@ -57,6 +57,8 @@ def test_every_flag_has_help_and_a_place_or_a_meaning(job: str) -> None:
     ({'image_size': 8}, '--image_size is 8; expected 16 to 4096'),
     ({'image_size': 5000}, '--image_size is 5000; expected 16 to 4096'),
     ({'patient_pattern': '('}, "--patient_pattern is '('; expected a regular expression of Python"),
+    ({'burned_in': 'mask'}, '--burned_in is mask, but --burned_in_regions is not; mask needs regions'),
+    ({'burned_in_regions': 'a.yaml'}, '--burned_in is flag, but --burned_in_regions is given; mask needs regions'),
     ({'run_date': '31.1.2026'}, "--run_date is '31.1.2026'; expected a date such as 2026-01-31"),
     ({'run_date': '20260131'}, "--run_date is '20260131'; expected a date such as 2026-01-31"),
     ({'run_date': '2026-02-30'}, "--run_date is '2026-02-30'; expected a date such as 2026-01-31"),

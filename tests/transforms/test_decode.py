@@ -57,12 +57,27 @@ def test_the_same_picture_gives_the_same_pixels(data: bytes, tolerance: int) -> 
     (
       pictures.pillow_jpeg(GREY),
       HeaderFacts(
-        rows=64, columns=64, bits_stored=8, number_of_frames=1, transfer_syntax='jpeg', photometric='MONOCHROME2'
+        rows=64,
+        columns=64,
+        bits_stored=8,
+        number_of_frames=1,
+        transfer_syntax='jpeg',
+        photometric='MONOCHROME2',
+        lossy=True,
+        lossy_ratio=round(64 * 64 / len(pictures.pillow_jpeg(GREY)), 2),
       ),
     ),
     (
       pictures.png(pictures.colours(40, 50)),
-      HeaderFacts(rows=40, columns=50, bits_stored=8, number_of_frames=1, transfer_syntax='png', photometric='RGB'),
+      HeaderFacts(
+        rows=40,
+        columns=50,
+        bits_stored=8,
+        number_of_frames=1,
+        transfer_syntax='png',
+        photometric='RGB',
+        lossy=False,
+      ),
     ),
   ],
 )
