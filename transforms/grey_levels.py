@@ -1,87 +1,170 @@
-"""The values that occur in an image, how often, and where: what a display chain works on."""
+"""Images of one sample a pixel, as the values that occur in them: what a display chain works on.
 
+A chain is a function of the value alone. Where an image has few values it is
+computed once for each, and applied as a table; where it has many (32 bits,
+floats) in bands of pixels, so that the float64 in between stay small.
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cached_property
+from typing import Any, ClassVar, Final, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from transforms.elements import Pixels
+from transforms.order_statistics import Counts, Numbers, order_statistics
 
 _STRETCH_PERCENTILES: Final = (0.5, 99.5)  # a burnt-in marker or a dead pixel must not set the scale
 _LARGEST: Final = 1e30  # keeps differences of hostile floats finite
+_TABLE_ENTRIES: Final = 1 << 16
+_BAND_PIXELS: Final = 1 << 18  # 2 MiB as float64: stays in the cache
 
-Numbers = NDArray[np.float64]
-Counts = NDArray[np.int64]
+Function = Callable[[Numbers], Numbers]
+Weights = Callable[[Numbers, Counts], Counts]
+
+
+class GreyLevels(Protocol):
+  """What a chain needs to know of an image."""
+
+  @property
+  def all_numbers(self) -> bool:
+    """Whether no pixel can be NaN or infinite."""
+
+  def blocks(self) -> Iterator[tuple[Numbers, Counts]]:
+    """Values, (n,) float64, finite, and the pixels of each, (n,) int64, 0 for those that are not numbers."""
+
+  def paint(self, entries: Callable[[Numbers], Pixels]) -> Pixels:
+    """The image with each value replaced by its entry, (n,) grey or (n, 3) RGB."""
+
+
+@dataclass(frozen=True)  # no slots: `blocks` are counted once
+class ValueTable:
+  """An image of whole numbers that span no more than 65,536.
+
+  Attributes:
+    least: the lowest value.
+    entries: how many values there are from the lowest to the highest.
+    where: (rows, columns) uint8 or uint16, distance from the lowest.
+  """
+
+  least: int
+  entries: int
+  where: NDArray[Any]
+  all_numbers: ClassVar[bool] = True
+
+  @property
+  def values(self) -> Numbers:
+    """All from the lowest to the highest, also those that do not occur."""
+    return np.arange(self.least, self.least + self.entries, dtype=np.float64)
+
+  @cached_property
+  def counts(self) -> Counts:
+    """Pixels of each value."""
+    counted = cv2.calcHist([self.where], [0], None, [self.entries], [0, self.entries])
+    return counted.ravel().astype(np.int64)
+
+  def blocks(self) -> Iterator[tuple[Numbers, Counts]]:
+    """One block."""
+    yield self.values, self.counts
+
+  def paint(self, entries: Callable[[Numbers], Pixels]) -> Pixels:
+    """By a table."""
+    painted = entries(self.values)
+    if painted.ndim > 1:
+      return painted[self.where]
+    table = np.zeros(1 << 8 * self.where.dtype.itemsize, np.uint8)
+    table[: self.entries] = painted
+    return cv2.LUT(self.where, table)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GreyLevels:
-  """Levels of an image of one sample a pixel.
+class ValueBands:
+  """An image of any other numbers, (rows, columns)."""
 
-  Attributes:
-    values: (n,) float64, finite. Each value of the type for 8 and 16 bits;
-      else each pixel is its own level.
-    counts: (n,) int64, pixels of that value; 0 for those that are not numbers.
-    where: index into `values` of each pixel, in the image's shape.
-  """
+  image: NDArray[Any]
+  all_numbers: ClassVar[bool] = False
 
-  values: Numbers
-  counts: Counts
-  where: NDArray[Any]
+  def blocks(self) -> Iterator[tuple[Numbers, Counts]]:
+    """A block a band, a value a pixel."""
+    for band in bands(self.image.reshape(-1)):
+      values = band.astype(np.float64)
+      yield finite(values), np.isfinite(values).astype(np.int64)
 
-  def paint(self, table: Pixels) -> Pixels:
-    """The image with each value replaced by its entry, (n,) grey or (n, 3) RGB."""
-    if table.ndim == 1 and self.where.dtype.itemsize <= 2:
-      return cv2.LUT(self.where, table)
-    return table[self.where]
+  def paint(self, entries: Callable[[Numbers], Pixels]) -> Pixels:
+    """Band by band."""
+    painted = np.concatenate([entries(values) for values, _ in self.blocks()])
+    return painted.reshape(self.image.shape + painted.shape[1:])
+
+
+def bands(pixels: NDArray[Any]) -> Iterator[NDArray[Any]]:
+  """Views of some hundred thousand pixels each, along the first axis."""
+  pixels_each = max(1, pixels[:1].size)
+  step = max(1, _BAND_PIXELS // pixels_each)
+  return (pixels[start : start + step] for start in range(0, len(pixels), step))
 
 
 def grey_levels(image: NDArray[Any]) -> GreyLevels:
   """Levels of a (rows, columns) image of integers or floats."""
-  if image.dtype.kind in 'iu' and image.dtype.itemsize <= 2:
-    bits = np.ascontiguousarray(image).view(f'u{image.dtype.itemsize}')
-    patterns = np.arange(1 << 8 * image.dtype.itemsize, dtype=bits.dtype)
-    counts = cv2.calcHist([bits], [0], None, [patterns.size], [0, patterns.size]).ravel().astype(np.int64)
-    return GreyLevels(patterns.view(image.dtype).astype(np.float64), counts, bits)
-  values = image.ravel().astype(np.float64)
-  counts = np.isfinite(values).astype(np.int64)
-  return GreyLevels(finite(values), counts, np.arange(values.size).reshape(image.shape))
+  if image.dtype.kind not in 'iu':
+    return ValueBands(image)
+  least, greatest = int(image.min()), int(image.max())
+  if greatest - least >= _TABLE_ENTRIES:
+    return ValueBands(image)
+  kind = np.uint8 if greatest - least < 256 else np.uint16
+  where = image if least == 0 and image.dtype == kind else _distance(image, least, kind)
+  return ValueTable(least, greatest - least + 1, np.ascontiguousarray(where))
+
+
+def _distance(image: NDArray[Any], least: int, kind: type) -> NDArray[Any]:
+  """Image less its lowest value; what overflows in between is taken back by the cast."""
+  unsigned = image.view(f'u{image.dtype.itemsize}')
+  offset = unsigned.dtype.type(least & np.iinfo(unsigned.dtype).max)
+  return np.subtract(unsigned, offset, dtype=unsigned.dtype).astype(kind, copy=False)
 
 
 def finite(values: Numbers) -> Numbers:
   """Numbers that can be subtracted: NaN becomes 0, what is huge is cut."""
+  if np.isfinite(values).all() and np.abs(values).max(initial=0) <= _LARGEST:
+    return values
   return np.clip(np.nan_to_num(values), -_LARGEST, _LARGEST)
 
 
-def stretch(values: Numbers, counts: Counts) -> Numbers:
-  """Percentile stretch to 0…1; where the percentiles coincide from the least value to the greatest.
+def _as_it_is(values: Numbers) -> Numbers:
+  return values
+
+
+def all_count(_: Numbers, counts: Counts) -> Counts:
+  """Every pixel matters."""
+  return counts
+
+
+def stretch(levels: GreyLevels, shown: Function = _as_it_is, counted: Weights = all_count) -> Function:
+  """A percentile stretch; where the percentiles coincide from the least value to the greatest.
 
   Args:
-    values: (n,) levels.
-    counts: (n,) how often each occurs; 0 takes it out of the percentiles.
+    levels: of the image.
+    shown: from its values to those that are stretched.
+    counted: from values and counts to the counts that matter. Where none does, all do.
 
   Returns:
-    (n,), all 0 for a constant image.
+    From what `shown` gives to 0…1; all 0 for a constant image.
   """
-  low, high = _percentiles(values, counts, _STRETCH_PERCENTILES)
-  if low == high:
-    low, high = _percentiles(values, counts, (0, 100))
-  if low == high:
-    return np.zeros_like(values)
-  return np.clip((values - low) / (high - low), 0, 1)
 
+  def blocks() -> Iterator[tuple[Numbers, Counts]]:
+    return ((shown(values), counted(values, counts)) for values, counts in levels.blocks())
 
-def _percentiles(values: Numbers, counts: Counts, percents: tuple[float, float]) -> tuple[float, float]:
-  present = np.flatnonzero(counts)
-  if not present.size:
-    return 0.0, 0.0
-  ordered = present[np.argsort(values[present], kind='stable')]
-  cumulative = np.cumsum(counts[ordered])
-  ranks = np.searchsorted(cumulative, [percent / 100 * (cumulative[-1] - 1) for percent in percents], side='right')
-  low, high = values[ordered[ranks]]
-  return float(low), float(high)
+  last = sum(int(counts.sum()) for _, counts in blocks()) - 1
+  if last < 0:
+    return np.zeros_like if counted is all_count else stretch(levels, shown)
+  low, high = order_statistics(blocks, [int(percent / 100 * last) for percent in _STRETCH_PERCENTILES])
+  if low == high:
+    low, high = order_statistics(blocks, [0, last])
+  if low == high:
+    return np.zeros_like
+  return lambda values: np.clip((values - low) / (high - low), 0, 1)
 
 
 def to_8_bit(shares: Numbers) -> Pixels:
@@ -92,4 +175,5 @@ def to_8_bit(shares: Numbers) -> Pixels:
 def stretch_to_8_bit(image: NDArray[Any]) -> Pixels:
   """Stretches an image of unknown range to uint8 of the same shape."""
   levels = grey_levels(image)
-  return levels.paint(to_8_bit(stretch(levels.values, levels.counts)))
+  shares = stretch(levels)
+  return levels.paint(lambda values: to_8_bit(shares(values)))

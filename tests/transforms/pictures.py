@@ -75,6 +75,14 @@ def dicom_dataset(values: Values, **elements: Any) -> Dataset:
   return dataset
 
 
+def lut(entries: list[int], first: int, bits: int) -> Dataset:
+  """An item of a lookup table sequence."""
+  made = Dataset()
+  made.add_new('LUTDescriptor', 'SS' if first < 0 else 'US', [len(entries), first, bits])
+  made.add_new('LUTData', 'OW', np.array(entries, '<u2').tobytes())
+  return made
+
+
 def dicom_file(dataset: Dataset) -> bytes:
   """The object as a file of its transfer syntax."""
   buffer = BytesIO()

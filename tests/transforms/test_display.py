@@ -8,12 +8,11 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from tests.transforms import pictures
+from tests.transforms.pictures import lut as _lut
 from transforms.codecs import stored_frame
 from transforms.dicom import read_dicom
-from transforms.display import display_frame, look_up, window
+from transforms.display import display_frame, window
 from transforms.elements import Limits, Pixels
-from transforms.errors import InputError
-from transforms.grey_levels import stretch
 from transforms.pixel_layout import pixel_layout
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
@@ -31,13 +30,6 @@ def _item(**elements: Any) -> Dataset:
   for keyword, value in elements.items():
     setattr(dataset, keyword, value)
   return dataset
-
-
-def _lut(entries: list[int], first: int, bits: int) -> Dataset:
-  lut = Dataset()
-  lut.add_new('LUTDescriptor', 'SS' if first < 0 else 'US', [len(entries), first, bits])
-  lut.add_new('LUTData', 'OW', np.array(entries, '<u2').tobytes())
-  return lut
 
 
 @pytest.mark.parametrize(
@@ -68,14 +60,14 @@ def _lut(entries: list[int], first: int, bits: int) -> Dataset:
   ],
 )
 def test_window_formulas(function: str, center: float, width: float, value: float, share: float) -> None:
-  shares = window(np.array([value], np.float64), center, width, function)
+  shares = window(center, width, function)
   assert shares is not None
-  assert shares[0] == pytest.approx(share, abs=1e-12)
+  assert shares(np.array([value], np.float64))[0] == pytest.approx(share, abs=1e-12)
 
 
 @pytest.mark.parametrize(('function', 'width'), [('LINEAR', 0.5), ('LINEAR_EXACT', 0), ('SIGMOID', -1)])
 def test_widths_that_are_not_allowed(function: str, width: float) -> None:
-  assert window(np.zeros(1), 0, width, function) is None
+  assert window(0, width, function) is None
 
 
 def _linear(values: Any, center: float, width: float) -> Any:
@@ -241,47 +233,3 @@ def test_colour_of_any_depth_becomes_8_bit(kind: str, factor: int, bits: int) ->
 @pytest.mark.parametrize('value', [0, 7, 255])
 def test_a_constant_image_is_no_crash(value: int) -> None:
   assert np.ptp(_display(np.full((8, 8), value, np.uint8))) == 0
-
-
-@pytest.mark.parametrize(
-  ('entries', 'first', 'value', 'expected'),
-  [
-    ([10, 20, 30], 0, -5, 10),
-    ([10, 20, 30], 0, 1, 20),
-    ([10, 20, 30], 0, 99, 30),
-    ([10, 20, 30], -1, 0, 20),
-    ([10, 20, 30], 65535, -1, 10),  # -1, read as unsigned
-  ],
-)
-def test_look_up(entries: list[int], first: int, value: int, expected: int) -> None:
-  assert look_up(np.array([float(value)]), _lut(entries, first, 16)).tolist() == [expected]
-
-
-def test_a_lut_of_8_bit_entries() -> None:
-  lut = _lut([], 0, 8)
-  lut.LUTDescriptor = [4, 0, 8]
-  lut.LUTData = bytes([1, 2, 3, 4])
-  assert look_up(np.arange(4.0), lut).tolist() == [1, 2, 3, 4]
-
-
-@pytest.mark.parametrize('change', [{'LUTData': b''}, {'LUTDescriptor': [3, 0]}])
-def test_a_broken_lut_is_the_input_s_defect(change: dict[str, Any]) -> None:
-  lut = _lut([1, 2, 3], 0, 16)
-  for keyword, value in change.items():
-    setattr(lut, keyword, value)
-  with pytest.raises(InputError) as caught:
-    look_up(np.arange(3.0), lut)
-  assert caught.value.code == 'header-corrupt'
-
-
-@pytest.mark.parametrize(
-  ('values', 'counts', 'expected'),
-  [
-    ([0, 1], [999, 1], [0, 1]),  # percentiles coincide: least to greatest
-    ([5, 6, 7], [0, 4, 0], [0, 0, 0]),
-    ([5, 6, 7], [0, 0, 0], [0, 0, 0]),
-    ([9, 0, 4.5], [5, 5, 5], [1, 0, 0.5]),  # in any order
-  ],
-)
-def test_stretch(values: list[float], counts: list[int], expected: list[float]) -> None:
-  assert stretch(np.array(values, float), np.array(counts)).tolist() == expected
