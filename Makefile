@@ -29,9 +29,11 @@ lock: $(INSTALLED) ## renew requirements.lock after a change of setup.py; UPGRAD
 	$(BIN)/uv pip compile $(UPGRADE) --extra train --extra dev --generate-hashes --no-emit-index-url --no-annotate \
 	  setup.py -o requirements.lock --python-version 3.11
 
-bench: $(INSTALLED) ## ingest against a bare loop, 8,000 JPEGs, three times: about 15 minutes
+bench: $(INSTALLED) ## ingest against bare loops, 8,000 JPEGs and 10,000 small DICOM files, three times: 20 minutes
 	$(BIN)/python -m benchmarks.make_jpegs --output bench-out/jpegs --count 8000 --height 1000 --width 1400 --zips 4
 	$(BIN)/python -m benchmarks.ingest_throughput --jpegs bench-out/jpegs
+	$(BIN)/python -m benchmarks.make_dicoms --output bench-out/small-dicoms.zip --count 10000
+	$(BIN)/python -m benchmarks.dicom_throughput --zip bench-out/small-dicoms.zip
 
 bench-quick: $(INSTALLED) ## the same with 2,000 JPEGs, once
 	$(BIN)/python -m benchmarks.make_jpegs --output bench-out/few-jpegs --count 2000 --height 1000 --width 1400 --zips 4
