@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,15 +13,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.exits import UsageError
+from pipelines.near_duplicates import near_duplicate_rows, summary
 from pipelines.publish import part_name, publish_crosswalk, publish_folder, with_role
 from pipelines.run_record import now, summarise, versions, write_record
+from pipelines.schemas import NEAR_DUPLICATES, write_table
 from pipelines.staging import FOLDER, ShardResult, choose_results, total_counts
 from transforms import storage
+from transforms.duplicates import DuplicateCounts
+from transforms.near_duplicates import NearDuplicates
 from transforms.preprocess import PreprocessSpec
 from transforms.splits import SPLITS
 
 RECORD: Final = 'dataset.json'
-FOLDERS: Final = ('examples', 'index', 'samples', 'transform_graph')
+FOLDERS: Final = ('examples', 'index', 'samples', 'near_duplicates', 'transform_graph')
 FORMAT_VERSION: Final = 1
 _DIGESTED: Final = ['image_id', 'pixel_sha256', 'split', 'label']
 
@@ -43,6 +48,7 @@ class DatasetRun:
   config_json: str
   crosswalk: str = ''
   synthetic: bool = False
+  near_duplicate_bits: int = 4
 
   @property
   def staging(self) -> str:
@@ -50,22 +56,41 @@ class DatasetRun:
     return storage.join(self.output, FOLDER)
 
 
-def publish_dataset(run: DatasetRun, results: Iterable[ShardResult], transform_graph: str) -> str:
+def publish_dataset(
+  run: DatasetRun,
+  results: Iterable[ShardResult],
+  transform_graph: str,
+  duplicates: DuplicateCounts,
+  near: NearDuplicates,
+) -> str:
   """Publishes and commits; safe to run again, whatever an earlier attempt left behind.
 
   Returns:
     The path of the record.
   """
   chosen = choose_results(results)
-  record = _describe(run, chosen)
+  pairs = near_duplicate_rows(near, chosen)
+  record = _describe(run, chosen) | {
+    'duplicates': asdict(duplicates),
+    'near_duplicates': summary(near, pairs, run.near_duplicate_bits),
+  }
   _refuse_without_images(record)
   _delete_uncommitted(run)
-  for folder, files in _layout(chosen, transform_graph).items():
+  layout = _layout(chosen, transform_graph)
+  layout['near_duplicates'] = [(_stage_pairs(run, pairs), part_name(0, 1, 'parquet'))]
+  for folder, files in layout.items():
     publish_folder(files, storage.join(run.output, folder))
   if run.crosswalk:
     publish_crosswalk(chosen, run.crosswalk, run.run_id)
   path = storage.join(run.output, RECORD)
   write_record(path, record)
+  return path
+
+
+def _stage_pairs(run: DatasetRun, pairs: Sequence[Mapping[str, Any]]) -> str:
+  path = storage.join(run.staging, 'near_duplicates', f'{uuid.uuid4().hex}.parquet')
+  with storage.open_write(path) as file:
+    write_table(file, pairs, NEAR_DUPLICATES)
   return path
 
 

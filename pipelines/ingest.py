@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,9 +15,11 @@ from pipelines.beam_options import make_runner, pipeline_options
 from pipelines.crosswalk import staging_folder
 from pipelines.dataset_publish import RECORD, DatasetRun, publish_dataset
 from pipelines.dataset_shards import Annotator, DatasetSpec, write_dataset_shard
+from pipelines.duplicates import FlagDuplicates, table_of
 from pipelines.exits import Exit, UsageError
 from pipelines.keys import key_path
 from pipelines.launch import check_rejects, config_of, decode_options, inputs_or_record, report_listing
+from pipelines.near_duplicates import FindNearDuplicates
 from pipelines.options import IngestOptions
 from pipelines.progress import shard_progress
 from pipelines.run_record import code_version, new_run_id, now
@@ -93,6 +95,7 @@ def _dataset_run(options: IngestOptions, spec: DatasetSpec, key: str) -> Dataset
     key_fingerprint=Pseudonyms(read_key(key)).fingerprint,
     config_json=config,
     crosswalk=spec.crosswalk,
+    near_duplicate_bits=options.near_duplicate_bits,
   )
 
 
@@ -106,6 +109,8 @@ def build(
     | 'ListShards' >> ListShards(spec.decode.limits, usable_cores())
     | 'WriteShards' >> WriteDatasetShards(spec, dataset.staging, key)
   )
+  flagged = results | 'FlagDuplicates' >> FlagDuplicates(dataset.staging, 'index')
+  near = flagged.results | 'FindNearDuplicates' >> FindNearDuplicates(dataset.near_duplicate_bits)
   graph = (
     results
     | 'ReadTrainSums' >> beam.FlatMap(train_sums)
@@ -122,7 +127,13 @@ def build(
     pipeline
     | 'Once' >> beam.Create([dataset])
     | 'PublishDataset'
-    >> beam.Map(publish_dataset, results=beam.pvalue.AsIter(results), transform_graph=beam.pvalue.AsSingleton(graph))
+    >> beam.Map(
+      publish_dataset,
+      results=beam.pvalue.AsIter(flagged.results),
+      transform_graph=beam.pvalue.AsSingleton(graph),
+      duplicates=beam.pvalue.AsSingleton(flagged.counts),
+      near=beam.pvalue.AsSingleton(near),
+    )
   )
 
 
@@ -174,8 +185,7 @@ def job_digest(spec: DatasetSpec, key_fingerprint: str) -> str:
 
 def train_sums(result: ShardResult) -> list[dict[str, Any]]:
   """The sums over a shard's training images, one row per label: all that the statistics need of them."""
-  index = next(file.path for file in result.files if file.role == 'index')
-  with storage.open_read(index) as file:
+  with storage.open_read(table_of(result, 'index').path) as file:
     table = pq.read_table(file, columns=[*_SUMS, 'label'], filters=[('split', '==', 'train'), ('status', '==', 'ok')])
   sums = table.group_by('label').aggregate([(name, 'sum') for name in _SUMS])
   rows: list[dict[str, Any]] = sums.rename_columns(['label', *_SUMS]).to_pylist()
@@ -190,5 +200,18 @@ def _finish(options: IngestOptions, dataset: DatasetRun) -> Exit:
   counts = ', '.join(f'{split} {sum(labels.values())}' for split, labels in record['counts'].items())
   sources, rows = record['sources']['written'], record['rows']
   _LOG.info('%d sources, rows %s; images: %s -> %s', sources, rows, counts, options.output)
+  _warn(record['duplicates'])
   check_rejects(record, options.max_reject_ratio)
   return Exit.DONE
+
+
+def _warn(duplicates: Mapping[str, int]) -> None:
+  """Says what is wrong with a dataset in which the same image stands twice."""
+  if duplicates['groups_across_splits']:
+    _LOG.warning(
+      '%d image(s) stand in more than one split, each under several patients: the test split is not independent; '
+      'see the flags duplicate-content and duplicate-pixels in the index',
+      duplicates['groups_across_splits'],
+    )
+  if duplicates['groups_of_different_labels']:
+    _LOG.warning('%d image(s) stand in the dataset under different labels', duplicates['groups_of_different_labels'])

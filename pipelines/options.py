@@ -203,6 +203,9 @@ class IngestOptions(ArchiveJobOptions):
   scaling: Literal['unit', 'standard'] = Flag(
     'what the model is fed: [0, 1], or standardised over the train split', 'standard'
   ).field()
+  near_duplicate_bits: int = Flag(
+    'images whose perceptual hashes differ in at most so many of 64 bits are reported as pairs', 4, 'N', _between(0, 7)
+  ).field()
 
   def _check_together(self) -> None:
     super(IngestOptions, self)._check_together()  # named, since slots make the class twice

@@ -81,6 +81,18 @@ PREDICTIONS: Final = pa.schema(
   ]
 )
 
+NEAR_DUPLICATES: Final = pa.schema(
+  [
+    ('image_id', _TEXT),
+    ('other_image_id', _TEXT),
+    ('distance', _INT),
+    ('split', _TEXT),
+    ('other_split', _TEXT),
+    ('label', _TEXT),
+    ('other_label', _TEXT),
+  ]
+)
+
 CROSSWALK: Final = pa.schema(
   [
     ('image_id', _TEXT),
@@ -102,4 +114,9 @@ def write_table(file: BinaryIO, rows: Iterable[Mapping[str, Any]], schema: pa.Sc
   tables = [schema.empty_table()]
   while chunk := list(itertools.islice(remaining, _CHUNK_ROWS)):  # a row is far smaller in Arrow than as a dict
     tables.append(pa.Table.from_pylist(chunk, schema=schema))
-  pq.write_table(pa.concat_tables(tables).combine_chunks(), file, compression='zstd')
+  write_arrow(file, pa.concat_tables(tables))
+
+
+def write_arrow(file: BinaryIO, table: pa.Table) -> None:
+  """Writes a table as Parquet; the same rows give the same bytes, however they are cut into chunks."""
+  pq.write_table(table.combine_chunks(), file, compression='zstd')

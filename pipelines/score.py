@@ -13,6 +13,7 @@ from model.bundle import Bundle, load_bundle
 from model.handler import HandlerOptions
 from pipelines.beam_options import make_runner, pipeline_options
 from pipelines.crosswalk import staging_folder
+from pipelines.duplicates import FlagDuplicates
 from pipelines.exits import Exit, UsageError
 from pipelines.keys import key_path
 from pipelines.launch import RUNS, check_rejects, config_of, decode_options, inputs_or_record, report_listing
@@ -26,6 +27,7 @@ from pipelines.staging import FOLDER, ShardResult, choose_results, digest_of
 from transforms import storage
 from transforms.concurrency import usable_cores
 from transforms.decode import DecodeOptions
+from transforms.duplicates import DuplicateCounts
 from transforms.identifiers import Pseudonyms, read_key
 from transforms.inputs import Input
 from transforms.read_beam import ListShards
@@ -181,21 +183,28 @@ def build(
     | 'ListShards' >> ListShards(spec.decode.limits, usable_cores())
     | 'ScoreShards' >> ScoreShards(spec)
   )
+  flagged = results | 'FlagDuplicates' >> FlagDuplicates(spec.staging, PREDICTIONS_ROLE)
   return (
     pipeline
     | 'Once' >> beam.Create([score_run])
-    | 'PublishPredictions' >> beam.Map(publish_predictions, results=beam.pvalue.AsIter(results))
+    | 'PublishPredictions'
+    >> beam.Map(
+      publish_predictions,
+      results=beam.pvalue.AsIter(flagged.results),
+      duplicates=beam.pvalue.AsSingleton(flagged.counts),
+    )
   )
 
 
-def publish_predictions(score_run: ScoreRun, results: Iterable[ShardResult]) -> str:
+def publish_predictions(score_run: ScoreRun, results: Iterable[ShardResult], duplicates: DuplicateCounts) -> str:
   """Publishes the files of a run, then its record; safe to run again.
 
   Returns:
     The path of the record.
   """
   chosen = choose_results(results)
-  record = _record(score_run, chosen)
+  counts = {'content': duplicates.content, 'pixels': duplicates.pixels}
+  record = _record(score_run, chosen) | {'duplicates': counts}
   files = [
     (file.path, part_name(number, len(chosen), 'parquet')) for number, file in with_role(chosen, PREDICTIONS_ROLE)
   ]

@@ -12,6 +12,8 @@ FLAGS: Final[Mapping[str, str]] = {
   'burned-in': 'the header declares burned-in text',
   'burned-in-masked': 'a region of --burned_in_regions was covered with black',
   'clipped': 'a quarter or more is pure white',
+  'duplicate-content': 'the same file came before, in this run',
+  'duplicate-pixels': 'another image with the same pixels, once preprocessed, came before in this run',
   'extreme-aspect': 'four times longer than wide, or more',
   'lossy-compressed': 'was compressed with loss, now or earlier; `lossy_ratio` says how much, where it is known',
   'low-contrast': 'nine tenths of what is not black lie within 32 of 255 grey levels',

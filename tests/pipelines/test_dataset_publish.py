@@ -12,6 +12,8 @@ from pipelines.schemas import INDEX, write_table
 from pipelines.staging import ShardResult
 from tests.pipelines.shard_results import Counts, stage, with_crosswalk
 from transforms import storage
+from transforms.duplicates import DuplicateCounts
+from transforms.near_duplicates import NearDuplicates
 from transforms.preprocess import PreprocessSpec
 
 
@@ -70,6 +72,10 @@ def layout(run: DatasetRun) -> dict[str, str]:
   }
 
 
+def publish(run: DatasetRun, results: list[ShardResult], graph: str) -> str:
+  return publish_dataset(run, results, graph, DuplicateCounts(), NearDuplicates())
+
+
 EXPECTED = {
   **{
     f'examples/split={split}/part-0000{number}-of-00002.tfrecord': f'{split}{number}'
@@ -78,6 +84,7 @@ EXPECTED = {
   },
   'index/part-00000-of-00002.parquet': '',
   'index/part-00001-of-00002.parquet': '',
+  'near_duplicates/part-00000-of-00001.parquet': '',
   'samples/id0.png': 'png',
   'samples/id1.png': 'png',
   'transform_graph/deep/saved_model.pb': 'graph',
@@ -86,7 +93,7 @@ EXPECTED = {
 
 
 def test_a_dataset_lies_where_train_looks_for_it(run: DatasetRun, graph: str) -> None:
-  path = publish_dataset(run, two_shards(run)[::-1], graph)
+  path = publish(run, two_shards(run)[::-1], graph)
   assert layout(run) == EXPECTED
   record = json.loads(pathlib.Path(path).read_text())
   assert record['sources'] == {'listed': 7, 'written': 7}
@@ -105,7 +112,7 @@ def test_publishing_again_changes_nothing_also_with_a_crosswalk(
   first, second = two_shards(run)
   line = with_crosswalk(tmp_path / 'crosswalk', 0).files
   results = [dataclasses.replace(first, files=(*first.files, *line)), second]
-  records = [json.loads(storage.read_bytes(publish_dataset(run, results, graph))) for _ in range(2)]
+  records = [json.loads(storage.read_bytes(publish(run, results, graph))) for _ in range(2)]
   assert records[0]['digest'] == records[1]['digest']
   assert layout(run) == EXPECTED
   assert (tmp_path / 'crosswalk' / 'crosswalk-run7.parquet').exists()
@@ -117,7 +124,7 @@ def test_what_an_earlier_attempt_or_dataset_left_is_replaced(run: DatasetRun, gr
     path.parent.mkdir(parents=True)
     path.write_text('old')
   pathlib.Path(run.output, 'dataset.json').write_text('{}')
-  publish_dataset(run, two_shards(run), graph)
+  publish(run, two_shards(run), graph)
   assert layout(run) == EXPECTED
 
 
@@ -134,7 +141,7 @@ def test_without_an_old_record_there_is_none_until_all_is_there(
   with monkeypatch.context() as patched:
     patched.setattr('pipelines.dataset_publish.publish_folder', killed)
     with pytest.raises(KeyboardInterrupt):
-      publish_dataset(run, two_shards(run), graph)
+      publish(run, two_shards(run), graph)
   assert not record.exists()
 
 
@@ -150,14 +157,14 @@ def test_a_dataset_without_images_is_refused_before_anything_is_touched(
   old.write_text('{}')
   counts: Counts = ((('rejected', reason, '', ''), 3),)
   with pytest.raises(UsageError, match=message):
-    publish_dataset(run, [shard(run, 0, [index_row(0, status='rejected')], counts=counts)], graph)
+    publish(run, [shard(run, 0, [index_row(0, status='rejected')], counts=counts)], graph)
   assert old.exists()
 
 
 def test_a_lost_source_fails_the_run(run: DatasetRun, graph: str) -> None:
   lost = dataclasses.replace(two_shards(run)[0], listed=3)
   with pytest.raises(ValueError, match='shard 0 lists 3 sources'):
-    publish_dataset(run, [lost], graph)
+    publish(run, [lost], graph)
   assert not pathlib.Path(run.output, 'dataset.json').exists()
 
 
