@@ -1,13 +1,14 @@
 # Needs Python 3.11 or later, git and make. Every target sets up what it needs, in .venv/; the second time that is quick.
 PYTHON ?= python3
 DEMO ?= demo
+SEED ?= 1
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lock bench bench-quick real clean
+.PHONY: help setup demo test lint lock bench bench-quick real fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -44,6 +45,10 @@ real: $(INSTALLED) ## all jobs on real images: DATA holds chest_xray_train/*.zip
 	rm -rf bench-out/real
 	$(BIN)/python -m benchmarks.real_data --data $(DATA) --output bench-out/real
 	$(BIN)/python -m benchmarks.memory --data $(DATA)/chest_xray_train --bundle bench-out/real/bundle
+
+fuzz: $(INSTALLED) ## 20 mutations of each of 300 files through the readers; SAMPLES=DIR for real DICOM files among them
+	rm -rf bench-out/fuzz
+	$(BIN)/python -m benchmarks.fuzz --output bench-out/fuzz $(if $(SAMPLES),--samples $(SAMPLES)) --seed $(SEED)
 
 clean: ## what is made by the other targets, except for the environment
 	rm -rf build dist *.egg-info demo bench-out .mypy_cache .ruff_cache .pytest_cache

@@ -1,12 +1,14 @@
 """Whole commands measured from outside: wall time, and peak memory of the process tree."""
 
+import contextlib
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 RADBEAM = (sys.executable, '-c', 'from pipelines.cli import main; raise SystemExit(main())')
@@ -50,9 +52,41 @@ class _Peak(threading.Thread):
 
 def tree_bytes(pid: int) -> int:
   """Resident bytes of a process and its descendants (Linux)."""
+  return sum(_resident_bytes(one) for one in tree(pid))
+
+
+def tree(pid: int) -> Iterator[int]:
+  """A process and its descendants, as far as they are still there; children of any of its threads."""
+  yield pid
+  for children in pathlib.Path(f'/proc/{pid}/task').glob('*/children'):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+      for child in children.read_text().split():
+        yield from tree(int(child))
+
+
+def _resident_bytes(pid: int) -> int:
   try:
-    own = int(pathlib.Path(f'/proc/{pid}/statm').read_text().split()[1]) * _PAGE_BYTES
-    children = pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+    return int(pathlib.Path(f'/proc/{pid}/statm').read_text().split()[1]) * _PAGE_BYTES
   except (FileNotFoundError, ProcessLookupError):
     return 0
-  return own + sum(tree_bytes(int(child)) for child in children)
+
+
+def forget_peaks(pid: int) -> None:
+  """Sets the peaks of a process and its descendants to what they hold now (Linux, proc(5): clear_refs)."""
+  for one in tree(pid):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+      pathlib.Path(f'/proc/{one}/clear_refs').write_text('5')
+
+
+def tree_peak_bytes(pid: int) -> int:
+  """The peaks of a process and its descendants since they were forgotten, added up: no less than their joint peak."""
+  return sum(_peak_bytes(one) for one in tree(pid))
+
+
+def _peak_bytes(pid: int) -> int:
+  try:
+    status = pathlib.Path(f'/proc/{pid}/status').read_text()
+  except (FileNotFoundError, ProcessLookupError):
+    return 0
+  found = re.search(r'^VmHWM:\s*(\d+) kB$', status, re.MULTILINE)
+  return int(found[1]) << 10 if found else 0

@@ -1,0 +1,1 @@
+"""Broken files through everything that reads."""
