@@ -15,7 +15,11 @@ import numpy as np
 from transforms.elements import Limits, Pixels
 from transforms.errors import InputError
 from transforms.grey_levels import stretch_to_8_bit
+from transforms.png_chunks import without_ancillary_chunks
 from transforms.sniff import Kind
+
+# What OpenCV says of broken files would stand in the logs, once for each.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _START_OF_SCAN: Final = 0xDA
 _END_OF_IMAGE: Final = b'\xff\xd9'
@@ -91,7 +95,7 @@ def decode_raster(data: bytes, header: RasterHeader, channels: Literal[1, 3]) ->
   """
   wide_grey = header.bits == 16 and header.is_grey
   flags = _RGB if channels == 3 and not wide_grey else _GREY | (cv2.IMREAD_ANYDEPTH if wide_grey else 0)
-  image = _imdecode(data, flags)
+  image = _imdecode(data if header.process else without_ancillary_chunks(data), flags)
   if image is None or image.shape[:2] != (header.rows, header.columns):
     raise InputError('decode-failed', f'{header.columns} x {header.rows} pixels declared')
   if wide_grey:
