@@ -172,6 +172,8 @@ class ArchiveJobOptions(JobOptions):
   max_members: int = Flag('members of one archive', 2_000_000, 'N', _between(1), 'limits').field()
   max_nesting: int = Flag('archives inside archives', 3, 'N', _between(0), 'limits').field()
   max_pixels: int = Flag('pixels of one image', 200_000_000, 'N', _between(1), 'limits').field()
+  max_header_elements: int = Flag('elements of a DICOM header', 1_000_000, 'N', _between(1), 'limits').field()
+  max_header_depth: int = Flag('DICOM sequences inside sequences', 32, 'N', _between(1), 'limits').field()
 
   def _check_together(self) -> None:
     if (self.burned_in == 'mask') != bool(self.burned_in_regions):

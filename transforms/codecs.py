@@ -1,22 +1,38 @@
-"""Stored values of one DICOM frame, by the codec of its transfer syntax: pydicom finds the frame and calls it."""
+"""Stored values of one DICOM frame, by the codec of its transfer syntax."""
 
-from io import BytesIO
+import zlib
 from typing import Any, Final
 
 import gdcm
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import JPEGExtended12Bit, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes, RLELossless
+from pydicom.uid import (
+  JPEGBaseline8Bit,
+  JPEGExtended12Bit,
+  JPEGLSTransferSyntaxes,
+  JPEGTransferSyntaxes,
+  RLELossless,
+)
 
 from transforms import pydicom_plugins
-from transforms.dicom import third_party
+from transforms.codestreams import read_codestream
+from transforms.dicom import Dicom
+from transforms.encapsulation import frame_bytes
 from transforms.errors import InputError
-from transforms.pixel_layout import SAMPLES, Layout
-from transforms.raster import RasterHeader, read_jpeg_header
-from transforms.transfer_syntaxes import DECODERS, GDCM_12_BIT_PLUGIN, OPENJPEG_PLUGIN, OPENJPEG_SYNTAXES
+from transforms.jpeg_colour import decode_baseline
+from transforms.native_pixels import native_frame, to_rgb
+from transforms.pixel_layout import Layout
+from transforms.third_party import third_party
+from transforms.transfer_syntaxes import (
+  DECODERS,
+  DEFLATED_FRAMES,
+  ENCAPSULATED_UNCOMPRESSED,
+  GDCM_12_BIT_PLUGIN,
+  OPENJPEG_PLUGIN,
+  OPENJPEG_SYNTAXES,
+)
 
 StoredValues = NDArray[Any]
 
@@ -35,10 +51,9 @@ gdcm.Trace.ErrorOff()
 _CODESTREAM_CARRIES_BITS: Final = frozenset([*OPENJPEG_SYNTAXES, *JPEGLSTransferSyntaxes])
 _END_OF_IMAGE: Final = b'\xff\xd9'
 _LONGEST_PADDING_BYTES: Final = 64  # one is allowed; encoders add more
-_J2K_START: Final = b'\xff\x4f\xff\x51'  # SOC, SIZ
 
 
-def stored_frame(dataset: Dataset, layout: Layout, index: int) -> StoredValues:
+def stored_frame(dataset: Dicom, layout: Layout, index: int) -> StoredValues:
   """Decodes one frame; the others stay compressed.
 
   Args:
@@ -54,62 +69,93 @@ def stored_frame(dataset: Dataset, layout: Layout, index: int) -> StoredValues:
     InputError: `decode-failed`; `header-corrupt` if the codestream's size is
       not what the header says.
   """
-  if layout.bits_allocated == 1 and not layout.is_encapsulated:
-    return _one_bit_frame(dataset.PixelData, layout, index)
-  if layout.is_encapsulated:
-    _check_codestream(dataset, layout, index)
-  with third_party('decode-failed', layout.transfer_syntax.name):
-    values, properties = get_decoder(layout.transfer_syntax).as_array(
-      dataset,
-      index=index,
-      validate=False,  # of the whole object; the layout is checked
-      decoding_plugin=_codec(layout),
-      **_pydicom_options(layout),
-    )
-  if layout.samples == 3:
-    return _require_rgb(values, str(properties['photometric_interpretation']))
-  values = values.astype(values.dtype.newbyteorder('='), copy=False)
-  if layout.keyword != 'PixelData' or layout.transfer_syntax in _CODESTREAM_CARRIES_BITS:
+  values = _decode(dataset, layout, index)
+  if layout.samples == 3 or layout.keyword != 'PixelData' or layout.transfer_syntax in _CODESTREAM_CARRIES_BITS:
     return values
   return mask_unused_bits(values, layout.bits_stored, _high_bit(layout))
 
 
-def _one_bit_frame(packed: bytes, layout: Layout, index: int) -> StoredValues:
-  """Frames follow each other without a gap, within a byte too (PS3.5 8.1.1): pydicom 3.0 cuts some short."""
-  first, pixels = index * layout.frame_bits, layout.frame_bits
-  octets = np.frombuffer(packed[first // 8 : (first + pixels + 7) // 8], np.uint8)
-  bits = np.unpackbits(octets, bitorder='little')[first % 8 :][:pixels]
-  if bits.size < pixels:
+def _decode(dataset: Dicom, layout: Layout, index: int) -> StoredValues:
+  if not layout.is_encapsulated:
+    return native_frame(*_native_bytes(dataset.data, layout, index), layout)
+  if index >= len(layout.fragments):
     raise InputError('decode-failed', 'pixel data break off')
-  return bits.reshape(layout.rows, layout.columns)
+  return _decode_codestream(frame_bytes(dataset.data, layout.fragments[index]), layout)
 
 
-def _codec(layout: Layout) -> str:
-  if layout.transfer_syntax == JPEGExtended12Bit and layout.bits_stored > 8 and layout.samples == 1:
-    return GDCM_12_BIT_PLUGIN
-  return DECODERS.get(layout.transfer_syntax, '')  # none where nothing is compressed
+def _decode_codestream(codestream: bytes, layout: Layout) -> StoredValues:
+  if layout.transfer_syntax == ENCAPSULATED_UNCOMPRESSED:
+    return native_frame(memoryview(codestream), 0, layout)
+  if layout.transfer_syntax == DEFLATED_FRAMES:
+    return native_frame(memoryview(_inflate(codestream, layout.frame_bytes)), 0, layout)
+  _check_codestream(codestream, layout)
+  if layout.transfer_syntax == JPEGBaseline8Bit:
+    return decode_baseline(codestream, layout)
+  return _decode_with_pydicom(codestream, layout)
+
+
+def _native_bytes(data: bytes, layout: Layout, index: int) -> tuple[memoryview, int]:
+  """A frame's bytes, and where in the first its first bit is; 1-bit frames follow each other within a byte."""
+  first_bit = index * layout.frame_bits
+  first = layout.start + first_bit // 8
+  last = min(layout.start + (first_bit + layout.frame_bits + 7) // 8, layout.end)
+  if not layout.is_swapped or layout.bits_allocated >= 16:
+    return memoryview(data)[first:last], first_bit % 8
+  start = first - (first - layout.start) % 2
+  words = data[start : last + (last - start) % 2]
+  octets = np.frombuffer(words[: len(words) // 2 * 2], '>u2').astype('<u2').tobytes()
+  return memoryview(octets)[first - start :], first_bit % 8
+
+
+def _inflate(deflated: bytes, size: int) -> bytes:
+  try:
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated, size)
+  except zlib.error:
+    raise InputError('decode-failed', 'deflated frame') from None
+
+
+def _decode_with_pydicom(codestream: bytes, layout: Layout) -> StoredValues:
+  with third_party('decode-failed', layout.transfer_syntax.name):
+    values, properties = get_decoder(layout.transfer_syntax).as_array(
+      encapsulate([codestream], has_bot=False),
+      index=0,
+      validate=False,  # of the whole object; the layout is checked
+      decoding_plugin=DECODERS[layout.transfer_syntax],
+      **_pydicom_options(layout),
+    )
+  if layout.bits_allocated == 1 and layout.transfer_syntax == RLELossless:
+    values = np.unpackbits(values.ravel(), bitorder='little', count=layout.rows * layout.columns)
+    return values.reshape(layout.rows, layout.columns)
+  values = values.astype(values.dtype.newbyteorder('='), copy=False)
+  if layout.samples == 1:
+    return values
+  rgb = values.view(values.dtype.str.replace('i', 'u'))
+  return rgb if str(properties['photometric_interpretation']) == 'RGB' else to_rgb(rgb, layout)
 
 
 def _pydicom_options(layout: Layout) -> dict[str, Any]:
-  return {
-    'number_of_frames': layout.frames,
+  options: dict[str, Any] = {
+    'rows': layout.rows,
+    'columns': layout.columns,
+    'number_of_frames': 1,
     'samples_per_pixel': layout.samples,
     'photometric_interpretation': layout.photometric,
+    'planar_configuration': layout.planar,
+    'bits_allocated': layout.bits_allocated,
     'bits_stored': layout.bits_stored,
     'pixel_representation': int(layout.signed),
+    'pixel_keyword': layout.keyword,
+    'as_rgb': False,
     'correct_unused_bits': False,  # takes the high bit for granted; done here
   }
-
-
-def _require_rgb(values: StoredValues, photometric: str) -> StoredValues:
-  if photometric != 'RGB':
-    raise InputError('header-corrupt', f'{SAMPLES.get(photometric, 0)} samples of undecoded colour')
-  return values.view(values.dtype.str.replace('i', 'u'))
+  if layout.bits_allocated == 1 and layout.transfer_syntax == RLELossless:  # eight pixels in a byte of one segment
+    options |= {'rows': 1, 'columns': layout.frame_bytes, 'bits_allocated': 8, 'bits_stored': 8}
+  return options
 
 
 def _high_bit(layout: Layout) -> int:
   """Codestreams but RLE hold samples, not words: their unused bits are the upper ones."""
-  words = not layout.is_encapsulated or layout.transfer_syntax == RLELossless
+  words = DECODERS.get(layout.transfer_syntax, 'numpy') in ('numpy', 'zlib', 'pydicom')
   return layout.high_bit if words else layout.bits_stored - 1
 
 
@@ -122,37 +168,20 @@ def mask_unused_bits(values: StoredValues, bits_stored: int, high_bit: int) -> S
   return values << above >> (above + below)
 
 
-def _check_codestream(dataset: Dataset, layout: Layout, index: int) -> None:
-  """Compares the codestream's own size with the header's before a codec allocates it."""
-  offsets = (dataset.get('ExtendedOffsetTable'), dataset.get('ExtendedOffsetTableLengths'))
-  with third_party('decode-failed', f'{layout.transfer_syntax.name}, frame not found'):
-    codestream = get_frame(
-      BytesIO(dataset.PixelData),
-      index,
-      number_of_frames=layout.frames,
-      extended_offsets=offsets if all(offsets) else None,
-    )
+def _check_codestream(codestream: bytes, layout: Layout) -> None:
+  """Compares the codestream's own header with the object's before a codec allocates it, or crashes on it."""
   uid = layout.transfer_syntax
-  if uid in JPEGTransferSyntaxes or uid in JPEGLSTransferSyntaxes:
-    _check_jpeg_header(read_jpeg_header(codestream), layout)
-    if _END_OF_IMAGE not in codestream[-_LONGEST_PADDING_BYTES:]:  # CharLS would search for seconds
-      raise InputError('decode-failed', f'{uid.name}, no end marker')
-  elif uid != RLELossless and _j2k_size(codestream) != (layout.rows, layout.columns):
-    raise InputError('header-corrupt', 'size of the codestream is not Rows x Columns')
-
-
-def _check_jpeg_header(header: RasterHeader, layout: Layout) -> None:
-  """A frame header that disagrees: gdcm would crash on it."""
+  if uid == RLELossless:
+    return
+  header = read_codestream(codestream)
+  if header is None:
+    raise InputError('decode-failed', f'{uid.name}, no codestream')
   if (header.rows, header.columns) != (layout.rows, layout.columns):
     raise InputError('header-corrupt', 'size of the codestream is not Rows x Columns')
-  if header.channels != layout.samples or not 2 <= header.bits <= max(8, layout.bits_allocated):
-    raise InputError('header-corrupt', f'codestream of {header.channels} samples, {header.bits} bits')
-
-
-def _j2k_size(codestream: bytes) -> tuple[int, int]:
-  """Rows and columns of a JPEG 2000 codestream, by its SIZ marker (ISO 15444-1 A.5.1)."""
-  start = codestream.find(_J2K_START)  # not at 0 where a JP2 header was left on
-  if start < 0:
-    raise InputError('decode-failed', 'no JPEG 2000 codestream')
-  x, y, x0, y0 = (int.from_bytes(codestream[start + at : start + at + 4], 'big') for at in (8, 12, 16, 20))
-  return y - y0, x - x0
+  if header.samples != layout.samples or not 1 <= header.bits <= max(8, layout.bits_allocated):
+    raise InputError('header-corrupt', f'codestream of {header.samples} samples, {header.bits} bits')
+  if DECODERS[header.syntax] != DECODERS[uid]:
+    raise InputError('decode-failed', f'{uid.name}, codestream of another kind')
+  is_jpeg = uid in JPEGTransferSyntaxes or uid in JPEGLSTransferSyntaxes
+  if is_jpeg and _END_OF_IMAGE not in codestream[-_LONGEST_PADDING_BYTES:]:  # CharLS would search for seconds
+    raise InputError('decode-failed', f'{uid.name}, no end marker')

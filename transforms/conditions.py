@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydicom._uid_dict import UID_dictionary
-from pydicom.dataset import Dataset
 
 from transforms import vocabularies
-from transforms.dicom import THIRD_PARTY_ERRORS, text
+from transforms.dicom import Dicom
+from transforms.dicom_values import text, texts
 from transforms.elements import HeaderFacts
 from transforms.yaml_entries import Entry, check_keys
 
@@ -44,26 +44,17 @@ class Candidate:
   unknown: frozenset[str] = frozenset()
 
 
-def dicom_candidate(dataset: Dataset, facts: HeaderFacts) -> Candidate:
+def dicom_candidate(dataset: Dicom, facts: HeaderFacts) -> Candidate:
   """What conditions may ask of a DICOM object."""
   return Candidate(
     format='dicom',
     facts=facts,
-    image_type=_image_type(dataset),
+    image_type=tuple(value.upper() for value in texts(dataset, 'ImageType')[:_MAX_IMAGE_TYPES]),
     model=text(dataset, 'ManufacturerModelName'),
     protocol_name=text(dataset, 'ProtocolName'),
     series_description=text(dataset, 'SeriesDescription'),
     study_description=text(dataset, 'StudyDescription'),
   )
-
-
-def _image_type(dataset: Dataset) -> tuple[str, ...]:
-  try:
-    value = dataset.get('ImageType')
-    values = [value] if isinstance(value, str) else list(value or ())
-  except THIRD_PARTY_ERRORS:
-    return ()
-  return tuple(str(value).strip(' \0').upper() for value in values[:_MAX_IMAGE_TYPES])
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
 from transforms.codecs import StoredValues
-from transforms.dicom import item, number, text
+from transforms.dicom_values import DataSet, item, number, text
 from transforms.elements import Pixels
 from transforms.errors import InputError
 from transforms.grey_levels import (
@@ -35,7 +34,7 @@ from transforms.pixel_layout import Layout
 _MOST_LUT_BITS: Final = 16
 
 
-def display_frame(values: StoredValues, dataset: Dataset, layout: Layout, index: int) -> Pixels:
+def display_frame(values: StoredValues, dataset: DataSet, layout: Layout, index: int) -> Pixels:
   """Renders one frame.
 
   Args:
@@ -72,7 +71,7 @@ def upper_byte(values: NDArray[Any], bits_stored: int) -> Pixels:
   return np.minimum(values >> (bits_stored - 8), 255).astype(np.uint8)
 
 
-def _grey(levels: GreyLevels, dataset: Dataset, layout: Layout, index: int) -> Pixels:
+def _grey(levels: GreyLevels, dataset: DataSet, layout: Layout, index: int) -> Pixels:
   modality = modality_function(dataset, index)
   voi = voi_function(dataset, index)
   counted = _without_padding(dataset, layout)
@@ -98,7 +97,7 @@ def _shows_something(shown: Pixels, levels: GreyLevels, render: Callable[[Number
   return np.unique(np.concatenate([*greys])).size > 1
 
 
-def _without_padding(dataset: Dataset, layout: Layout) -> Weights:
+def _without_padding(dataset: DataSet, layout: Layout) -> Weights:
   """Sets the counts of padding to 0 (PS3.3 C.7.5.1.1.2)."""
   prefix = layout.keyword.removesuffix('PixelData')  # '', Float, DoubleFloat
   first = number(dataset, f'{prefix}PixelPaddingValue')
@@ -115,7 +114,7 @@ def _with_sign(value: float, layout: Layout) -> float:
   return value - 2 * half if layout.signed and layout.keyword == 'PixelData' and value >= half else value
 
 
-def modality_function(dataset: Dataset, index: int) -> Function:
+def modality_function(dataset: DataSet, index: int) -> Function:
   """Modality LUT, or rescale slope and intercept, of the frame (PS3.3 C.11.1, C.7.6.16.2.9).
 
   Raises:
@@ -129,20 +128,20 @@ def modality_function(dataset: Dataset, index: int) -> Function:
   return lambda values: finite(values * slope + intercept)
 
 
-def frame_group(dataset: Dataset, macro: str, index: int) -> Dataset:
+def frame_group(dataset: DataSet, macro: str, index: int) -> DataSet:
   """The macro's item for the frame, or for all frames, else the data set itself (PS3.3 C.7.6.16)."""
   own = item(item(dataset, 'PerFrameFunctionalGroupsSequence', index), macro)
   shared = item(item(dataset, 'SharedFunctionalGroupsSequence'), macro)
   return own or shared or dataset
 
 
-def voi_function(dataset: Dataset, index: int) -> Function | None:
+def voi_function(dataset: DataSet, index: int) -> Function | None:
   """VOI LUT or window of the frame, to 0…1; None where there is none that can be used (PS3.3 C.11.2)."""
   group = frame_group(dataset, 'FrameVOILUTSequence', index)
   return _voi_lut(group) or _voi_window(group)
 
 
-def _voi_lut(group: Dataset) -> Function | None:
+def _voi_lut(group: DataSet) -> Function | None:
   """First VOI LUT, by the bits that its descriptor declares (PS3.3 C.11.2.1.1)."""
   lut = item(group, 'VOILUTSequence')
   if lut is None:
@@ -155,7 +154,7 @@ def _voi_lut(group: Dataset) -> Function | None:
   return lambda values: np.clip(entry(values) / greatest, 0, 1)
 
 
-def _voi_window(group: Dataset) -> Function | None:
+def _voi_window(group: DataSet) -> Function | None:
   center, width = number(group, 'WindowCenter'), number(group, 'WindowWidth')
   if center is None or width is None:
     return None
@@ -188,6 +187,6 @@ def window(center: float, width: float, function: str) -> Function | None:
   return lambda values: np.clip((values - (center - 0.5)) / (width - 1) + 0.5, 0, 1)
 
 
-def is_inverse(dataset: Dataset, layout: Layout) -> bool:
+def is_inverse(dataset: DataSet, layout: Layout) -> bool:
   """Whether the least value is white: MONOCHROME1 demands it (PS3.3 C.7.6.3.1.2), the shape repeats it (C.11.6)."""
   return layout.photometric == 'MONOCHROME1' or text(dataset, 'PresentationLUTShape') == 'INVERSE'

@@ -90,3 +90,5 @@ class Limits:
   max_members: int = 2_000_000
   max_nesting: int = 3
   max_pixels: int = 200_000_000
+  max_header_elements: int = 1_000_000  # of a DICOM header, those in sequences included
+  max_header_depth: int = 32  # sequences inside sequences

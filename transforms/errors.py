@@ -39,7 +39,7 @@ CODES: Final[dict[str, Code]] = {
   'not-selected': Code('skipped', 'left out by --select; the detail is the name of the rule, or `default`'),
   'patient-missing': Code('rejected', 'no patient is known for the image, so it cannot be put into a split'),
   'read-failed': Code('rejected', 'the bytes of the member are damaged: checksum or length do not fit'),
-  'too-large': Code('rejected', 'more pixels than --max_pixels, or more bytes than --max_member_bytes'),
+  'too-large': Code('rejected', 'beyond --max_pixels, --max_member_bytes or --max_header_elements'),
   'unsupported-image': Code('rejected', 'a valid image of a kind that is not read'),
   'unsupported-transfer-syntax': Code('rejected', 'no decoder for the DICOM transfer syntax'),
 }

@@ -1,13 +1,12 @@
 """Lookup tables of grey: modality and VOI (PS3.3 C.11.1, C.11.2)."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
-from transforms.dicom import third_party
+from transforms.dicom_values import DataSet, integers, value_bytes
 from transforms.errors import InputError
 
 _MOST_ENTRIES: Final = 1 << 16  # what a descriptor's 0 stands for
@@ -16,7 +15,7 @@ Numbers = NDArray[np.float64]
 Words = NDArray[np.int64]
 
 
-def look_up(lut: Dataset) -> tuple[Callable[[Numbers], Numbers], int]:
+def look_up(lut: DataSet) -> tuple[Callable[[Numbers], Numbers], int]:
   """Reads an item of a Modality or VOI LUT Sequence.
 
   Returns:
@@ -25,9 +24,8 @@ def look_up(lut: Dataset) -> tuple[Callable[[Numbers], Numbers], int]:
   Raises:
     InputError: `header-corrupt`.
   """
-  with third_party('header-corrupt', 'lookup table'):
-    entries, first, bits = (int(part) for part in lut.LUTDescriptor)
-    table = lut_entries(lut, lut.LUTData, entries % _MOST_ENTRIES or _MOST_ENTRIES).astype(np.float64)
+  entries, first, bits = read_descriptor(lut, 'LUTDescriptor')
+  table = lut_entries(value_bytes(lut, 'LUTData'), lut.encoding.order, entries).astype(np.float64)
   if not table.size:
     raise InputError('header-corrupt', 'empty lookup table')
 
@@ -40,19 +38,27 @@ def look_up(lut: Dataset) -> tuple[Callable[[Numbers], Numbers], int]:
   return entry, bits
 
 
-def lut_entries(dataset: Dataset, data: Any, entries: int) -> Words:
+def read_descriptor(dataset: DataSet, keyword: str) -> tuple[int, int, int]:
+  """Entries, the value that the first stands for, and bits of an entry (PS3.3 C.11.1.1).
+
+  Raises:
+    InputError: `header-corrupt`.
+  """
+  values = [value for value in integers(dataset, keyword) if value is not None]
+  if len(values) != 3:
+    raise InputError('header-corrupt', f'{keyword} of {len(values)} numbers')
+  return values[0] % _MOST_ENTRIES or _MOST_ENTRIES, values[1], values[2]
+
+
+def lut_entries(data: bytes, order: str, entries: int) -> Words:
   """Entries of a table, as many as there are.
 
   Args:
-    dataset: that holds it: its byte order counts.
-    data: the element's value: words, or bytes of entries of 16 bits, of 8 where they would not suffice.
+    data: the element's value: entries of 16 bits, or of 8 where it would be too short for that.
+    order: of words, `<` or `>`; octets, too, lie in words (PS3.5 7.3, OW).
     entries: wanted.
   """
-  if not isinstance(data, bytes):  # VR US: numbers already
-    return np.atleast_1d(np.asarray(data, np.int64))[:entries]
-  _, little_endian = dataset.original_encoding
-  order = '>' if little_endian is False else '<'
   if len(data) >= 2 * entries:
     return np.frombuffer(data, f'{order}u2', entries).astype(np.int64)
-  octets = np.frombuffer(data + bytes(len(data) % 2), f'{order}u2').astype('<u2').view(np.uint8)  # VR OW: in words
+  octets = np.frombuffer(data + bytes(len(data) % 2), f'{order}u2').astype('<u2').view(np.uint8)
   return octets[:entries].astype(np.int64)

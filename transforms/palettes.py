@@ -6,12 +6,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
-from transforms.dicom import third_party
+from transforms.dicom_values import DataSet, integer, value_bytes
 from transforms.elements import Pixels
 from transforms.errors import InputError
-from transforms.lookup_tables import Words, lut_entries
+from transforms.lookup_tables import Words, lut_entries, read_descriptor
 
 _MOST_ENTRIES: Final = 1 << 16
 _COLOURS: Final = ('Red', 'Green', 'Blue')
@@ -37,29 +36,28 @@ class Palette:
     return self.colours[np.clip(values - self.first, 0, len(self.colours) - 1).astype(np.int64)]
 
 
-def read_palette(dataset: Dataset) -> Palette:
+def read_palette(dataset: DataSet) -> Palette:
   """Reads the three tables, plain or segmented.
 
   Raises:
     InputError: `header-corrupt`.
   """
-  with third_party('header-corrupt', 'palette'):
-    entries, first, bits = (int(part) for part in dataset.RedPaletteColorLookupTableDescriptor)
-    tables = [_table(dataset, colour, entries % _MOST_ENTRIES or _MOST_ENTRIES, bits) for colour in _COLOURS]
+  entries, first, bits = read_descriptor(dataset, 'RedPaletteColorLookupTableDescriptor')
+  tables = [_table(dataset, colour, entries, bits) for colour in _COLOURS]
   length = min(map(len, tables))
   if not length:
     raise InputError('header-corrupt', 'empty palette')
   # A first value of signed pixels, read as unsigned.
-  signed = dataset.get('PixelRepresentation') == 1
+  signed = integer(dataset, 'PixelRepresentation') == 1
   return Palette(first - _MOST_ENTRIES if signed and first >= 1 << 15 else first, _upper_bytes(tables, length))
 
 
-def _table(dataset: Dataset, colour: str, entries: int, bits: int) -> Words:
-  plain = dataset.get(f'{colour}PaletteColorLookupTableData')
+def _table(dataset: DataSet, colour: str, entries: int, bits: int) -> Words:
+  plain = value_bytes(dataset, f'{colour}PaletteColorLookupTableData')
   if plain:
-    return lut_entries(dataset, plain, entries)
-  segments = dataset[f'Segmented{colour}PaletteColorLookupTableData'].value
-  words = lut_entries(dataset, segments, len(segments) if bits <= 8 else len(segments) // 2)
+    return lut_entries(plain, dataset.encoding.order, entries)
+  segments = value_bytes(dataset, f'Segmented{colour}PaletteColorLookupTableData')
+  words = lut_entries(segments, dataset.encoding.order, len(segments) if bits <= 8 else len(segments) // 2)
   return _expand(words, entries, words_of_offset=4 if bits <= 8 else 2)
 
 

@@ -23,7 +23,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _START_OF_SCAN: Final = 0xDA
 _END_OF_IMAGE: Final = b'\xff\xd9'
-_FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # SOFn; JPEG-LS has SOF55
+FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # SOFn; JPEG-LS has SOF55
 _STANDALONE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 _READ_BY_OPENCV: Final = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive
 _PROGRESSIVE: Final = 0xC2
@@ -73,7 +73,7 @@ def read_raster_header(data: bytes, kind: Kind, limits: Limits) -> RasterHeader:
   if header.rows * header.columns > limits.max_pixels:
     raise InputError('too-large', f'{header.columns} x {header.rows} pixels')
   if kind == Kind.JPEG:
-    _check_jpeg(data, header)
+    check_jpeg(data, header)
   return header
 
 
@@ -103,6 +103,11 @@ def decode_raster(data: bytes, header: RasterHeader, channels: Literal[1, 3]) ->
   return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim < channels == 3 else image
 
 
+def decode_pixels(data: bytes, channels: Literal[1, 3]) -> Pixels | None:
+  """Decodes a JPEG to uint8, (rows, columns) or (rows, columns, 3) RGB; None where OpenCV cannot."""
+  return _imdecode(data, _RGB if channels == 3 else _GREY)
+
+
 def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
   try:
     return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -116,8 +121,8 @@ def read_jpeg_header(data: bytes) -> RasterHeader:
   Raises:
     InputError: `header-corrupt` if the frame header is missing or broken.
   """
-  for marker, start, end in _jpeg_segments(data):
-    if marker in _FRAME_MARKERS and end - start >= 6:
+  for marker, start, end in jpeg_segments(data):
+    if marker in FRAME_MARKERS and end - start >= 6:
       rows, columns = (int.from_bytes(data[start + at : start + at + 2], 'big') for at in (1, 3))
       return RasterHeader(rows, columns, data[start], data[start + 5], marker, end)
     if marker == _START_OF_SCAN:
@@ -125,7 +130,7 @@ def read_jpeg_header(data: bytes) -> RasterHeader:
   raise InputError('header-corrupt', 'JPEG without frame header')
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
   """Marker, start and end of each segment's content, as long as they are well formed."""
   position = 2
   while position + 4 <= len(data) and data[position] == 0xFF:
@@ -142,7 +147,12 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
       position = max(end, position + 4)
 
 
-def _check_jpeg(data: bytes, header: RasterHeader) -> None:
+def check_jpeg(data: bytes, header: RasterHeader) -> None:
+  """Refuses what OpenCV would not decode, or decode in part.
+
+  Raises:
+    InputError: `unsupported-image`, `decode-failed`, `bomb`.
+  """
   if header.process not in _READ_BY_OPENCV or header.bits != 8:
     raise InputError('unsupported-image', f'JPEG process {header.process - 0xC0}, {header.bits} bits')
   # Without its end marker a JPEG was cut off. OpenCV 5 says so by itself; this

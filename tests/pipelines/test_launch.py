@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import logging
 import os
@@ -61,7 +62,8 @@ def test_a_run_that_finds_nothing_leaves_a_record_unless_it_is_dry(tmp_path: pat
 
 
 def test_every_limit_is_passed_on(tmp_path: pathlib.Path) -> None:
-  values = {'max_member_bytes': 1, 'max_inflation_ratio': 2, 'max_members': 3, 'max_nesting': 4, 'max_pixels': 5}
+  names = [field.name for field in dataclasses.fields(Limits)]
+  values: dict[str, Any] = {name: value for value, name in enumerate(names, 1)}
   assert limits_of(options(tmp_path, **values)) == Limits(**values)
 
 

@@ -1,5 +1,6 @@
 """Small DICOM, JPEG and PNG files, built in memory; each names a patient where a file can."""
 
+from dataclasses import replace
 from io import BytesIO
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
+from pydicom.filewriter import dcmwrite
 from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import (
   UID,
@@ -26,6 +28,9 @@ from pydicom.uid import (
   JPEGLSLossless,
   RLELossless,
 )
+
+from transforms.dicom import Dicom, read_dicom
+from transforms.elements import Limits
 
 NAME = 'Doe^Planted'  # stands in every text field that can hold it
 Values = NDArray[Any]
@@ -81,6 +86,16 @@ def lut(entries: list[int], first: int, bits: int) -> Dataset:
   made.add_new('LUTDescriptor', 'SS' if first < 0 else 'US', [len(entries), first, bits])
   made.add_new('LUTData', 'OW', np.array(entries, '<u2').tobytes())
   return made
+
+
+def parsed(dataset: Dataset, *, little_endian: bool = True) -> Dicom:
+  """A data set, or an item, as it is read from a file; the transfer syntax is as declared."""
+  buffer = BytesIO()
+  bare = Dataset(dataset)
+  dcmwrite(buffer, bare, implicit_vr=False, little_endian=little_endian, force_encoding=True)
+  dicom = read_dicom(buffer.getvalue(), Limits())
+  declared = getattr(dataset, 'file_meta', {}).get('TransferSyntaxUID')
+  return replace(dicom, transfer_syntax=declared) if declared else dicom
 
 
 def dicom_file(dataset: Dataset) -> bytes:

@@ -63,7 +63,7 @@ LEFT_OUT = (None, 'not-selected', 'default')
     (dicom(Modality='CT')[:-100], [LEFT_OUT]),  # what is not wanted need not be sound
     (without_pixels(Modality='CT'), [LEFT_OUT]),
     (without_pixels(BodyPartExamined='CHEST'), [(None, 'header-corrupt', 'Rows and Columns without pixel data')]),
-    (bytes(128) + b'DICM', [(None, 'header-corrupt', 'neither pixel data nor a known SOP class')]),
+    (bytes(128) + b'DICM', [(None, 'header-corrupt', 'no element could be read')]),
     (b'\xff\xd8\xff\xe0', [LEFT_OUT]),
     (b'', [(None, 'empty-file', '')]),
     (b'%PDF-1.7', [(None, 'auxiliary-file', '')]),

