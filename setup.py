@@ -15,7 +15,7 @@ setup(
   license='Apache-2.0',
   python_requires='>=3.11',
   # Listed by hand: a package that is found by accident is missing by accident, and only on the worker.
-  packages=['pipelines', 'transforms', 'model', 'model.networks', 'model.report'],
+  packages=['pipelines', 'transforms', 'transforms.archives', 'model', 'model.networks', 'model.report'],
   package_data={
     'model.report': ['*.html.j2'],
     'pipelines': ['py.typed'],

@@ -59,7 +59,9 @@ def limits_of(options: ArchiveJobOptions) -> Limits:
   """The limits that the options set."""
   return Limits(
     max_member_bytes=options.max_member_bytes,
+    max_spooled_bytes=options.max_spooled_bytes,
     max_inflation_ratio=options.max_inflation_ratio,
+    max_inflated_bytes=options.max_inflated_bytes,
     max_members=options.max_members,
     max_nesting=options.max_nesting,
     max_pixels=options.max_pixels,

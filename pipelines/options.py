@@ -167,9 +167,19 @@ class ArchiveJobOptions(JobOptions):
   run_date: str = Flag('the day in UTC that the result is filed under', today, 'YYYY-MM-DD', _is_date).field()
   max_reject_ratio: float = Flag('exit 4 if more of the sources are rejects', 0.25, 'RATIO', _between(0, 1)).field()
   # The defaults are those of `transforms.elements.Limits`; a test compares them.
-  max_member_bytes: int = Flag('largest file or member', 2 << 30, 'N', _between(1), 'limits').field()
+  max_member_bytes: int = Flag('largest file or member', 512 << 20, 'N', _between(1), 'limits').field()
+  max_spooled_bytes: int = Flag(
+    'largest zip inside an archive, kept on disk while it is read', 8 << 30, 'N', _between(1), 'limits'
+  ).field()
   max_inflation_ratio: int = Flag('inflated to compressed size', 1000, 'N', _between(1), 'limits').field()
-  max_members: int = Flag('members of one archive', 2_000_000, 'N', _between(1), 'limits').field()
+  max_inflated_bytes: int = Flag(
+    'of an archive and all inside it; more where its size times --max_inflation_ratio is more',
+    4 << 30,
+    'N',
+    _between(1),
+    'limits',
+  ).field()
+  max_members: int = Flag('members of one archive', 1_000_000, 'N', _between(1), 'limits').field()
   max_nesting: int = Flag('archives inside archives', 3, 'N', _between(0), 'limits').field()
   max_pixels: int = Flag('pixels of one image', 200_000_000, 'N', _between(1), 'limits').field()
   max_header_elements: int = Flag('elements of a DICOM header', 1_000_000, 'N', _between(1), 'limits').field()

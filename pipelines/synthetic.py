@@ -122,9 +122,9 @@ def _write_loose(
 
 
 def _write_broken_archives(inbox: pathlib.Path, options: SyntheticOptions) -> Iterator[PlantedSource]:
-  truncated, data = truncated_zip(options, 'broken/truncated.zip')
-  (inbox / truncated.archive).write_bytes(data)
-  yield truncated
+  members, data = truncated_zip(options, 'broken/truncated.zip')
+  (inbox / 'broken/truncated.zip').write_bytes(data)
+  yield from members
   members, data = damaged_zip(options)
   (inbox / 'broken/damaged.zip').write_bytes(data)
   for member in members:

@@ -56,10 +56,12 @@ def broken_files(options: SyntheticOptions, folder: str) -> Iterator[Planted]:
   yield _fine(f'{folder}jpeg-in-disguise.dcm'), jpeg
 
 
-def truncated_zip(options: SyntheticOptions, archive: str) -> Planted:
-  """A zip that was cut off while it was copied: its directory, at the end, is missing."""
-  whole = zip_bytes([('ZZPLANTED/IM000', _whole_dicom(options))])
-  return replace(refuse('', 'archive-corrupt'), archive=archive), whole[: len(whole) // 2]
+def truncated_zip(options: SyntheticOptions, archive: str) -> tuple[list[PlantedSource], bytes]:
+  """A zip that was cut off while it was copied: its directory, at the end, is missing, and half of its last member."""
+  sources = [_fine('before-the-cut.png'), refuse('ZZPLANTED/IM000', 'read-failed'), refuse('', 'archive-corrupt')]
+  before, cut = encode_raster(_chest(options, 4), 'png'), _whole_dicom(options)
+  whole = zip_bytes([('before-the-cut.png', before), ('ZZPLANTED/IM000', cut)])
+  return [replace(source, archive=archive) for source in sources], whole[: len(whole) - len(cut) // 2]
 
 
 def damaged_zip(options: SyntheticOptions) -> tuple[list[PlantedSource], bytes]:

@@ -31,6 +31,7 @@ _REFUSED: Final = {
   Kind.UNKNOWN: 'not-an-image',
   **dict.fromkeys((Kind.TIFF, Kind.GIF, Kind.BMP, Kind.WEBP), 'unsupported-image'),
   **dict.fromkeys((Kind.ZIP, Kind.TAR, Kind.GZIP, Kind.BZIP2, Kind.XZ, Kind.ZSTD), 'archive-nesting'),
+  **dict.fromkeys((Kind.SEVENZIP, Kind.RAR, Kind.LZ4, Kind.COMPRESS), 'archive-unsupported'),
 }
 _WITHOUT_DETAIL: Final = frozenset({Kind.EMPTY, Kind.AUXILIARY, Kind.UNKNOWN})
 

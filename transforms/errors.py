@@ -19,14 +19,16 @@ class Code:
 
 
 CODES: Final[dict[str, Code]] = {
-  'archive-corrupt': Code('rejected', 'the archive cannot be listed, or breaks off; members read before it have rows'),
+  'archive-corrupt': Code('rejected', 'the archive is damaged or breaks off; what could be found in it has rows'),
   'archive-empty': Code('skipped', 'an archive without members'),
   'archive-encrypted': Code('rejected', 'the member is encrypted'),
   'archive-method': Code('rejected', 'the member is compressed by a method that is not supported'),
   'archive-nesting': Code('rejected', 'the archive lies deeper inside other archives than --max_nesting'),
+  'archive-split': Code('rejected', 'one volume of several; join them before'),
+  'archive-unsupported': Code('rejected', 'an archive of a kind that is not read: 7z, rar, lz4, compress'),
   'auxiliary-file': Code('skipped', 'viewer software, DICOMDIR, documents, files of the operating system'),
   'blank': Code('rejected', 'the image has one grey level only'),
-  'bomb': Code('rejected', 'inflates beyond the limits on size, ratio or members'),
+  'bomb': Code('rejected', 'inflates beyond the limits on size, ratio or members, or shares bytes with others'),
   'burned-in': Code('rejected', 'text is burned into the pixels, and --burned_in does not let it pass'),
   'decode-failed': Code('rejected', 'the decoder could not read the pixels'),
   'empty-file': Code('rejected', 'zero bytes'),

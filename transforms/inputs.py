@@ -9,14 +9,16 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from transforms import archives, storage
-from transforms.archives import Member
+from transforms import storage
+from transforms.archives.members import STREAMED, Listing, Member, is_archive, printable
+from transforms.archives.reading import list_members
+from transforms.archives.zip_listing import carried_zip
 from transforms.elements import Limits
-from transforms.errors import InputError
+from transforms.file_names import kind_of
 from transforms.shards import Archive, ArchiveKind, Batch, cut_batches
-from transforms.sniff import HEAD_BYTES, Kind, sniff
+from transforms.sniff import HEAD_BYTES, Kind, may_carry_zip
 from transforms.storage import StoredFile
 
 
@@ -29,18 +31,25 @@ class Input:
 
 
 def name_inputs(paths: Sequence[str]) -> list[Input]:
-  """Gives each input the shortest trailing part of its path that no other has."""
+  """Gives each input the shortest trailing part of its path that neither is nor begins the name of another."""
   paths = [os.path.abspath(path) if storage.is_local(path) else path for path in paths]
   parts = [tuple(part for part in _fixed_part(path).split('/') if part) or ('input',) for path in paths]
   lengths = [1] * len(parts)
   while True:
     names = ['/'.join(part[-length:]) for part, length in zip(parts, lengths, strict=True)]
-    counts = Counter(names)
-    longer = [i for i, name in enumerate(names) if counts[name] > 1 and lengths[i] < len(parts[i])]
+    taken = Counter(beginning for name in names for beginning in _beginnings(name))
+    # A file below one input must not be called like another input.
+    clashes = [taken[name] > 1 or any(other in names for other in _beginnings(name)[:-1]) for name in names]
+    longer = [i for i, clash in enumerate(clashes) if clash and lengths[i] < len(parts[i])]
     if not longer:
       return [Input(path, name) for path, name in zip(paths, names, strict=True)]
     for i in longer:
       lengths[i] += 1
+
+
+def _beginnings(name: str) -> list[str]:
+  parts = name.split('/')
+  return ['/'.join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def _fixed_part(path: str) -> str:
@@ -61,21 +70,23 @@ def list_input(given: Input, limits: Limits) -> Iterator[Batch]:
   loose: list[Member] = []
   for file in storage.list_files(given.path):
     below = file.path.removeprefix(root).lstrip('/')
-    kind = _kind(file)
-    if archives.is_archive(kind):
-      name = archives.printable(f'{given.name}/{below}' if below else given.name)
-      yield from _list_archive(name, file, kind, limits)
+    kind = _kind(file, below or given.name, limits)
+    if is_archive(kind):
+      name = f'{printable(given.name)}/{printable(below)}' if below else printable(given.name)
+      yield from _list_archive(Archive(name, file.path, 'stream', file.size_bytes, file.fingerprint), kind, limits)
     else:
       loose.append(_loose(file, below))
-  yield from cut_batches(Archive(archives.printable(given.name), root, 'folder'), loose)
+  yield from cut_batches(Archive(printable(given.name), root, 'folder'), loose)
 
 
-def _kind(file: StoredFile) -> Kind:
+def _kind(file: StoredFile, name: str, limits: Limits) -> Kind:
   if not file.regular:
     return Kind.UNKNOWN
   try:
     with storage.open_read(file.path) as opened:
-      return sniff(opened.read(HEAD_BYTES))
+      head = opened.read(HEAD_BYTES)
+      kind = kind_of(head, name)
+      return Kind.ZIP if may_carry_zip(kind, head) and carried_zip(opened, limits) else kind
   except (FileNotFoundError, PermissionError):  # its row says so once it is to be read
     return Kind.UNKNOWN
 
@@ -85,19 +96,17 @@ def _loose(file: StoredFile, below: str) -> Member:
   return Member(below, 0, 0, version, file.size_bytes, problem='' if file.regular else 'link')
 
 
-def _list_archive(name: str, file: StoredFile, kind: Kind, limits: Limits) -> Iterator[Batch]:
-  def archive(as_kind: ArchiveKind, problem: tuple[str, str] = ('', '')) -> Archive:
-    return Archive(name, file.path, as_kind, file.size_bytes, file.fingerprint, problem)
+def _list_archive(archive: Archive, kind: Kind, limits: Limits) -> Iterator[Batch]:
+  if kind in STREAMED:
+    yield Batch(archive)
+    return
+  listing = _list_file(archive.path, kind, limits)
+  as_kind: ArchiveKind = 'zip' if kind == Kind.ZIP else 'tar'
+  yield from cut_batches(replace(archive, kind=as_kind), listing.members)
+  if listing.problem:
+    yield Batch(replace(archive, kind='broken', problem=(listing.problem.code, listing.problem.detail)))
 
-  if kind in archives.STREAMED:
-    yield from cut_batches(archive('stream'), ())
-    return
-  try:
-    with storage.open_read(file.path) as opened:
-      members = archives.list_members(opened, kind, limits)
-    if not members:
-      raise InputError('archive-empty')
-  except InputError as error:
-    yield from cut_batches(archive('broken', (error.code, error.detail)), ())
-    return
-  yield from cut_batches(archive('zip' if kind == Kind.ZIP else 'tar'), members)
+
+def _list_file(path: str, kind: Kind, limits: Limits) -> Listing:
+  with storage.open_read(path) as file:
+    return list_members(file, kind, limits)

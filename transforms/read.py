@@ -4,19 +4,25 @@ Pure apart from the file that it is handed; `read_beam` supplies the file and th
 """
 
 import hashlib
-import io
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from transforms import archives
-from transforms.archives import Member
+from transforms.archives.allowance import member_allowance, stream_allowance
+from transforms.archives.inflaters import PIECE_BYTES
+from transforms.archives.members import printable
+from transforms.archives.opening import Content, Opened, Walk
+from transforms.archives.readers import Reader, file_pieces
+from transforms.archives.reading import member_pieces
+from transforms.byte_budget import bytes_in_flight
 from transforms.decode import DecodeOptions, decode_source
-from transforms.elements import Frame, HeaderFacts, Source
+from transforms.elements import Frame, HeaderFacts, Limits, Source
 from transforms.errors import InputError
+from transforms.file_names import kind_of
 from transforms.shards import Archive, Batch
-from transforms.sniff import HEAD_BYTES, Kind, sniff
+from transforms.sniff import HEAD_BYTES
 
 Opener = Callable[[str], AbstractContextManager[BinaryIO]]
 Task = Callable[[], 'ReadBatch']
@@ -47,29 +53,13 @@ class ReadBatch:
   listed: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Content:
-  """The bytes of a source, or why there are none."""
-
-  source: Source
-  data: bytes | InputError
-
-
-@dataclass(slots=True)
-class _Walk:
-  """One pass through a batch: how to read, and how many sources the listings promise."""
-
-  opener: Opener
-  options: DecodeOptions
-  listed: int = 0
-
-
 def read_tasks(batch: Batch, opener: Opener, options: DecodeOptions, originals: int = 0) -> Iterator[Task]:
   """Cuts the work on a batch into tasks for a pool of threads, in order.
 
   A range is one task that reads and decodes. A stream is read here, by the
   caller's thread, and only decoded in the tasks; its content in memory is
-  bounded by the tasks that the caller keeps.
+  bounded by the tasks that the caller keeps, and for large members by the
+  budget of the process: each task must be on its way before the next is asked for.
 
   Args:
     batch: what to read.
@@ -77,36 +67,58 @@ def read_tasks(batch: Batch, opener: Opener, options: DecodeOptions, originals: 
     options: how to decode.
     originals: keep the picture before preprocessing of so many of the first sources.
   """
-  archive = batch.archive
-  walk = _Walk(opener, options)
-  if archive.kind == 'stream':
-    yield from _stream_tasks(archive, walk, originals)
+  if batch.archive.kind == 'stream':
+    yield from _stream_tasks(batch.archive, opener, options, originals)
   else:
-    yield lambda: _decode_all(_read_range(batch, walk), walk, originals)
+    yield lambda: _read_range(batch, opener, options, originals)
 
 
-def _read_range(batch: Batch, walk: _Walk) -> Iterator[_Content]:
-  archive = batch.archive
-  walk.listed += len(batch.members) or 1  # a broken archive has no members, and one row
+def _read_range(batch: Batch, opener: Opener, options: DecodeOptions, originals: int) -> ReadBatch:
+  archive, limits = batch.archive, options.limits
+  walk = Walk(limits, bytes_in_flight(), stream_allowance(limits))
   if archive.kind == 'broken':
-    yield _Content(Source(archive.name, ''), InputError(*archive.problem))
+    contents: Iterator[Content | None] = iter([Content(Source(archive.name, ''), InputError(*archive.problem))])
   elif archive.kind == 'folder':
-    for member in batch.members:
-      source = Source(archive.name, archives.printable(member.name))
-      yield from _open_nested(source, _read_file(archive, member, walk), walk)
+    contents = _read_files(batch, opener, walk, limits)
   else:
-    for member, data in _read_archive(batch, walk):
-      yield from _open_nested(Source(archive.name, member.name, member.occurrence), data, walk)
+    contents = _read_members(batch, opener, walk, limits)
+  walk.listed += len(batch.members) or 1  # a broken archive has no members, and one row
+  sources = _decode_all((content for content in contents if content), options, originals)
+  return ReadBatch(sources, walk.listed)
 
 
-def _read_archive(batch: Batch, walk: _Walk) -> Iterator[tuple[Member, bytes | InputError]]:
+def _read_files(batch: Batch, opener: Opener, walk: Walk, limits: Limits) -> Iterator[Content | None]:
+  archive = batch.archive
+  for member in batch.members:
+    source = Source(archive.name, printable(member.name) if member.name else '')
+    path = f'{archive.path}/{member.name}' if member.name else archive.path
+    if member.problem:
+      yield Content(source, InputError(member.problem))
+      continue
+    try:
+      opened = opener(path)
+    except (FileNotFoundError, PermissionError) as error:
+      yield Content(source, _not_opened(error))
+      continue
+    with opened as file:
+      walk.allowance = member_allowance(member.size_bytes, member.size_bytes, limits)
+      pieces = file_pieces(file, sys.maxsize, min(PIECE_BYTES, member.size_bytes + 1))
+      yield from walk.open(Opened(source, Reader(pieces), member.name or archive.name, member.size_bytes, 1))
+
+
+def _read_members(batch: Batch, opener: Opener, walk: Walk, limits: Limits) -> Iterator[Content | None]:
+  archive = batch.archive
+  sources = [Source(archive.name, member.name, member.occurrence) for member in batch.members]
   try:
-    opened = walk.opener(batch.archive.path)
+    opened = opener(archive.path)
   except (FileNotFoundError, PermissionError) as error:
-    yield from ((member, _not_opened(error)) for member in batch.members)
+    yield from (Content(source, _not_opened(error)) for source in sources)
     return
   with opened as file:
-    yield from _read_members(file, batch.members, walk.options)
+    for source, member in zip(sources, batch.members, strict=True):
+      walk.allowance = member_allowance(member.packed_bytes, archive.size_bytes, limits)
+      reader = Reader(member_pieces(file, member, limits))
+      yield from walk.open(Opened(source, reader, member.name, member.size_bytes, 1))
 
 
 def _not_opened(error: OSError) -> InputError:
@@ -114,121 +126,53 @@ def _not_opened(error: OSError) -> InputError:
   return InputError('read-failed', 'the file was there when it was listed' if is_gone else 'not allowed to read it')
 
 
-def _read_file(archive: Archive, member: Member, walk: _Walk) -> bytes | InputError:
-  limit = walk.options.limits.max_member_bytes
-  if member.problem:
-    return InputError(member.problem)
-  if member.size_bytes > limit:
-    return InputError('too-large', f'{member.size_bytes} bytes, at most {limit} are read')
+def _read_stream(archive: Archive, opener: Opener, walk: Walk) -> Iterator[Content | None]:
+  source = Source(archive.name, '')
+  walk.listed += 1
   try:
-    with walk.opener(f'{archive.path}/{member.name}' if member.name else archive.path) as file:
-      return file.read()
+    opened = opener(archive.path)
   except (FileNotFoundError, PermissionError) as error:
-    return _not_opened(error)
-
-
-def _read_members(
-  file: BinaryIO, members: Iterable[Member], options: DecodeOptions
-) -> Iterator[tuple[Member, bytes | InputError]]:
-  for member in members:
-    try:
-      yield member, archives.read_member(file, member, options.limits)
-    except InputError as error:
-      yield member, error
-
-
-def _open_nested(source: Source, data: bytes | InputError, walk: _Walk, depth: int = 1) -> Iterator[_Content]:
-  """A source itself or, where it is an archive, its members instead."""
-  kind = Kind.UNKNOWN if isinstance(data, InputError) else sniff(data[:HEAD_BYTES])
-  if isinstance(data, InputError) or not archives.is_archive(kind):
-    yield _Content(source, data)
-  elif depth > walk.options.limits.max_nesting:
-    yield _Content(source, InputError('archive-nesting', f'deeper than {walk.options.limits.max_nesting}'))
-  else:
-    walk.listed -= 1
-    yield from _replace(source, _list_nested(io.BytesIO(data), kind, walk), walk, depth)
-
-
-def _replace(
-  outer: Source, members: Iterator[tuple[Member, bytes | InputError]], walk: _Walk, depth: int
-) -> Iterator[_Content]:
-  """The members of an archive in its place; it keeps a row of its own where it breaks off or is empty."""
-  problem: InputError | None = InputError('archive-empty')
-  try:
-    for member, data in members:
-      problem = None
-      yield from _open_nested(_inner(outer, member), data, walk, depth + 1)
-  except InputError as error:
-    problem = error
-  if problem:
-    walk.listed += 1
-    yield _Content(outer, problem)
-
-
-def _inner(outer: Source, member: Member) -> Source:
-  name = archives.NESTED.join(part for part in (outer.member, member.name) if part)
-  return Source(outer.archive, name, (outer.occurrence << 32) + member.occurrence)
-
-
-def _list_nested(file: BinaryIO, kind: Kind, walk: _Walk) -> Iterator[tuple[Member, bytes | InputError]]:
-  if kind in archives.STREAMED:
-    yield from _count(archives.stream_members(file, kind, walk.options.limits), walk)
-    return
-  members = archives.list_members(file, kind, walk.options.limits)
-  walk.listed += len(members)
-  yield from _read_members(file, members, walk.options)
-
-
-def _count(
-  stream: Iterator[tuple[Member, bytes | InputError]], walk: _Walk
-) -> Iterator[tuple[Member, bytes | InputError]]:
-  for member, data in stream:
-    walk.listed += 1
-    yield member, data
-
-
-def _read_stream(archive: Archive, walk: _Walk) -> Iterator[_Content]:
-  outer = Source(archive.name, '')
-  try:
-    opened = walk.opener(archive.path)
-  except (FileNotFoundError, PermissionError) as error:
-    walk.listed += 1
-    yield _Content(outer, _not_opened(error))
+    yield Content(source, _not_opened(error))
     return
   with opened as file:
-    kind = sniff(file.read(HEAD_BYTES))
-    file.seek(0)
-    yield from _replace(outer, _list_nested(file, kind, walk), walk, 1)
+    reader = Reader(file_pieces(file, sys.maxsize))
+    kind = kind_of(reader.peek(HEAD_BYTES), archive.name)
+    yield from walk.stream(Opened(source, reader, archive.name, archive.size_bytes, 0), kind)
 
 
-def _stream_tasks(archive: Archive, walk: _Walk, originals: int) -> Iterator[Task]:
-  pending: list[_Content] = []
+def _stream_tasks(archive: Archive, opener: Opener, options: DecodeOptions, originals: int) -> Iterator[Task]:
+  walk = Walk(options.limits, bytes_in_flight(), stream_allowance(options.limits))
+  pending: list[Content] = []
   held = 0
-  for content in _read_stream(archive, walk):
-    pending.append(content)
-    held += len(content.data) if isinstance(content.data, bytes) else 0
-    if held >= _STREAM_BATCH_BYTES or len(pending) >= _STREAM_BATCH_MEMBERS:
-      yield _decode_later(pending, walk, originals)
+  for content in _read_stream(archive, opener, walk):
+    if content:
+      pending.append(content)
+      held += content.held_bytes
+    is_full = held >= _STREAM_BATCH_BYTES or len(pending) >= _STREAM_BATCH_MEMBERS
+    if is_full or (pending and content is None):
+      yield _decode_later(pending, walk, options, originals)
       pending, held, originals = [], 0, 0
-  yield _decode_later(pending, walk, originals)
+  yield _decode_later(pending, walk, options, originals)
 
 
-def _decode_later(contents: list[_Content], walk: _Walk, originals: int) -> Task:
+def _decode_later(contents: list[Content], walk: Walk, options: DecodeOptions, originals: int) -> Task:
   """A task over what was read so far; the sources listed since the last task are its own."""
-  listed = _Walk(walk.opener, walk.options, walk.listed)
-  walk.listed = 0
-  return lambda: _decode_all(iter(contents), listed, originals)
+  listed, walk.listed = walk.listed, 0
+  return lambda: ReadBatch(_decode_all(contents, options, originals), listed)
 
 
-def _decode_all(contents: Iterator[_Content], walk: _Walk, originals: int) -> ReadBatch:
-  sources = tuple(
-    _decode(content, walk.options, keep_original=position < originals) for position, content in enumerate(contents)
+def _decode_all(contents: Iterable[Content], options: DecodeOptions, originals: int) -> tuple[ReadSource, ...]:
+  return tuple(
+    _decode(content, options, keep_original=position < originals) for position, content in enumerate(contents)
   )
-  return ReadBatch(sources, walk.listed)
 
 
-def _decode(content: _Content, options: DecodeOptions, keep_original: bool) -> ReadSource:
-  if isinstance(content.data, InputError):
-    return ReadSource(content.source, None, (Frame(None, HeaderFacts(), error=content.data),))
-  digest = hashlib.sha256(content.data).hexdigest()
-  return ReadSource(content.source, digest, tuple(decode_source(content.data, options, keep_original=keep_original)))
+def _decode(content: Content, options: DecodeOptions, keep_original: bool) -> ReadSource:
+  try:
+    if isinstance(content.data, InputError):
+      return ReadSource(content.source, None, (Frame(None, HeaderFacts(), error=content.data),))
+    digest = hashlib.sha256(content.data).hexdigest()
+    frames = tuple(decode_source(content.data, options, keep_original=keep_original))
+    return ReadSource(content.source, digest, frames)
+  finally:
+    content.drop()

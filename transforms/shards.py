@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import Final, Literal
 
-from transforms.archives import Member
+from transforms.archives.members import Member
 
 BATCH_MEMBERS: Final = 32
 MAX_SHARD_MEMBERS: Final = 2000

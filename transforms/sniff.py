@@ -21,6 +21,10 @@ class Kind(StrEnum):
   BZIP2 = 'bzip2'
   XZ = 'xz'
   ZSTD = 'zstd'
+  SEVENZIP = '7z'
+  RAR = 'rar'
+  LZ4 = 'lz4'
+  COMPRESS = 'compress'
   TIFF = 'tiff'
   GIF = 'gif'
   BMP = 'bmp'
@@ -36,10 +40,15 @@ _MAGIC: Final[tuple[tuple[bytes, Kind], ...]] = (
   (b'PK\x03\x04', Kind.ZIP),
   (b'PK\x05\x06', Kind.ZIP),  # without members
   (b'PK\x07\x08', Kind.ZIP),  # one volume of several
+  (b'PK00PK\x03\x04', Kind.ZIP),  # the only one of several that were not needed
   (b'\x1f\x8b', Kind.GZIP),
   (b'BZh', Kind.BZIP2),
   (b'\xfd7zXZ\x00', Kind.XZ),
   (b'\x28\xb5\x2f\xfd', Kind.ZSTD),
+  (b'7z\xbc\xaf\x27\x1c', Kind.SEVENZIP),
+  (b'Rar!\x1a\x07', Kind.RAR),
+  (b'\x04\x22\x4d\x18', Kind.LZ4),
+  (b'\x1f\x9d', Kind.COMPRESS),
   (b'II*\x00', Kind.TIFF),
   (b'MM\x00*', Kind.TIFF),
   (b'II+\x00', Kind.TIFF),  # BigTIFF
@@ -61,7 +70,14 @@ _MAGIC: Final[tuple[tuple[bytes, Kind], ...]] = (
   (b'MSCF', Kind.AUXILIARY),  # cabinet
   (b'SQLite format 3\x00', Kind.AUXILIARY),
   (b'ITSF', Kind.AUXILIARY),  # compiled help
+  (b'?_\x03\x00', Kind.AUXILIARY),  # help of old
+  (b'bplist00', Kind.AUXILIARY),  # settings of macOS
+  (b'FWS', Kind.AUXILIARY),  # Flash
+  (b'CWS', Kind.AUXILIARY),
   (b'wOFF', Kind.AUXILIARY),  # fonts
+  (b'wOF2', Kind.AUXILIARY),
+  (b'ttcf', Kind.AUXILIARY),
+  (b'true\x00', Kind.AUXILIARY),
   (b'\x00\x01\x00\x00\x00', Kind.AUXILIARY),
   (b'OTTO', Kind.AUXILIARY),
 )
@@ -81,6 +97,16 @@ def sniff(head: bytes) -> Kind:
     if head.startswith(magic):
       return kind
   return next((kind for kind, fits in _TESTS if fits(head)), Kind.UNKNOWN)
+
+
+def may_carry_zip(kind: Kind, head: bytes) -> bool:
+  """Whether a zip may stand behind these first bytes: archives that extract themselves, or whose begin is damaged."""
+  return kind == Kind.UNKNOWN or (kind == Kind.AUXILIARY and head.startswith((b'MZ', b'\x7fELF', b'#!')))
+
+
+def _is_zstd(head: bytes) -> bool:
+  """A frame that decoders skip (RFC 8878 3.1.2): what compresses in parallel begins with one."""
+  return head[1:4] == b'\x2a\x4d\x18' and head[0] >> 4 == 5
 
 
 def _is_tar(head: bytes) -> bool:
@@ -151,6 +177,7 @@ def _is_utf8(head: bytes) -> bool:
 
 _TESTS: Final[tuple[tuple[Kind, Callable[[bytes], bool]], ...]] = (
   (Kind.TAR, _is_tar),
+  (Kind.ZSTD, _is_zstd),
   (Kind.WEBP, _is_webp),
   (Kind.BMP, _is_bmp),
   (Kind.DICOM, _is_bare_dicom),

@@ -1,6 +1,7 @@
 import csv
 import io
 import pathlib
+import struct
 import tarfile
 import zipfile
 from collections import Counter, defaultdict
@@ -45,12 +46,12 @@ def list_inbox(inbox: pathlib.Path) -> Found:
 
 
 def _open(name: str, data: bytes) -> Iterator[tuple[str, bytes | None]]:
-  """Members of an archive, of archives in it as well; a broken archive is one member without a name."""
+  """Members of an archive, of archives in it as well; a broken archive is itself a member, without a name."""
   try:
     members = list(_unzip(data) if name.endswith('.zip') else _untar(data))
   except zipfile.BadZipFile:
     yield '', None
-    return
+    members = list(_unzip_by_headers(data))
   for member, content in members:
     if content is not None and member.endswith(('.zip', '.tar')):
       yield from ((f'{member}!/{inner}', inside) for inner, inside in _open(member, content))
@@ -63,6 +64,17 @@ def _unzip(data: bytes) -> Iterator[tuple[str, bytes | None]]:
     for info in archive.infolist():
       if not info.is_dir():
         yield info.filename, _read(archive, info)
+
+
+def _unzip_by_headers(data: bytes) -> Iterator[tuple[str, bytes | None]]:
+  """Stored members of a zip that has no directory; None for what is cut."""
+  at = 0
+  while data.startswith(b'PK\3\4', at):
+    size, _, name_bytes, extra_bytes = struct.unpack_from('<2L2H', data, at + 18)
+    content_at = at + 30 + name_bytes + extra_bytes
+    at = content_at + size
+    name = data[content_at - name_bytes - extra_bytes :][:name_bytes].decode()
+    yield name, data[content_at:at] if at <= len(data) else None
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | None:
@@ -144,6 +156,7 @@ def test_reasons_are_codes_with_their_status(export: SyntheticExport) -> None:
   ('archive', 'member', 'reason'),
   [
     ('broken/truncated.zip', '', 'archive-corrupt'),
+    ('broken/truncated.zip', 'ZZPLANTED/IM000', 'read-failed'),
     ('broken/damaged.zip', 'damaged.png', 'read-failed'),
     ('broken/damaged.zip', 'secret.png', 'archive-encrypted'),
   ],

@@ -6,6 +6,8 @@ import warnings
 import zipfile
 from collections.abc import Iterable
 
+import zstandard
+
 Members = Iterable[tuple[str, bytes]]
 
 
@@ -20,7 +22,9 @@ def zip_bytes(members: Members, method: int = zipfile.ZIP_STORED, comment: bytes
 
 
 def tar_bytes(members: Members, mode: str = 'w', tar_format: int = tarfile.GNU_FORMAT) -> bytes:
-  """A tar; with mode `w:gz`, `w:bz2` or `w:xz` a compressed one."""
+  """A tar; with mode `w:gz`, `w:bz2`, `w:xz` or `w:zst` a compressed one."""
+  if mode == 'w:zst':
+    return zstandard.ZstdCompressor().compress(tar_bytes(members, tar_format=tar_format))
   buffer = io.BytesIO()
   with tarfile.open(fileobj=buffer, mode=mode, format=tar_format) as archive:  # type: ignore[call-overload]
     for name, content in members:

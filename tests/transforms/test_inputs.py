@@ -3,7 +3,7 @@ import pathlib
 
 import pytest
 
-from tests.transforms.archive_files import tar_bytes, zip_bytes
+from tests.transforms.archive_files import damage, tar_bytes, zip_bytes
 from transforms.elements import Limits
 from transforms.inputs import Input, list_input, name_inputs
 
@@ -22,6 +22,9 @@ TWO = [('1', b'x'), ('2', b'y')]
     (['/mnt/in/*.zip'], ['in']),
     (['/mnt/in/*/a/*.zip'], ['in']),
     (['/'], ['input']),
+    (['/x/in', '/y/in/a.zip', '/z/a.zip'], ['x/in', 'y/in/a.zip', 'z/a.zip']),
+    (['/in', '/y/in/a.zip', '/z/a.zip'], ['in', 'y/in/a.zip', 'z/a.zip']),
+    (['/x/in', '/x/in/a.zip'], ['in', 'a.zip']),
   ],
 )
 def test_inputs_are_called_by_the_last_of_their_path_that_tells_them_apart(paths: list[str], names: list[str]) -> None:
@@ -61,9 +64,20 @@ def listed(path: str, limits: Limits | None = None) -> list[tuple[str, str, list
     ('a.dcm', zip_bytes(TWO), ('zip', ['1', '2'])),
     ('a.tar', tar_bytes(TWO), ('tar', ['1', '2'])),
     ('a.tgz', tar_bytes(TWO, 'w:gz'), ('stream', [])),
+    ('a.tar.zst', tar_bytes(TWO, 'w:zst'), ('stream', [])),
     ('a.zip', b'PK\x03\x04 and no more', ('broken', [])),
     ('a.zip', zip_bytes([]), ('broken', [])),
-    ('a.zip', b'this is no archive', ('folder', [''])),
+    ('a.zip', b'<html>The export failed', ('broken', [])),
+    ('a.tar', bytes(10_240), ('broken', [])),
+    ('a.dcm', bytes(10_240), ('folder', [''])),
+    ('a.tar', bytes(512) + tar_bytes(TWO)[512:1024], ('broken', [])),
+    ('a.tgz', b'<html>The export failed', ('stream', [])),
+    ('a.exe', b'MZ' + bytes(99) + zip_bytes(TWO), ('zip', ['1', '2'])),
+    ('a.exe', b'MZ' + bytes(99) + zip_bytes([('META-INF/MANIFEST.MF', b''), *TWO]), ('folder', [''])),
+    ('a.exe', b'MZ' + bytes(99), ('folder', [''])),
+    ('a.bin', b'\1\2\3' + zip_bytes(TWO), ('zip', ['1', '2'])),
+    ('a.jar', zip_bytes(TWO), ('folder', [''])),
+    ('a', zip_bytes([('[Content_Types].xml', b'<'), *TWO]), ('folder', [''])),
     ('a.zip', b'', ('folder', [''])),
   ],
 )
@@ -75,20 +89,24 @@ def test_a_single_file_is_told_by_its_content(
 
 
 @pytest.mark.parametrize(
-  ('content', 'limits', 'problem'),
+  ('content', 'limits', 'members', 'problem'),
   [
-    (zip_bytes(TWO)[:-9], Limits(), ('archive-corrupt', 'the central directory cannot be read')),
-    (tar_bytes(TWO)[:700], Limits(), ('archive-corrupt', 'the headers of the tar cannot be read')),
-    (zip_bytes([('folder/', b'')]), Limits(), ('archive-empty', '')),
-    (zip_bytes(TWO), Limits(max_members=1), ('bomb', 'more than 1 members')),
+    (zip_bytes(TWO)[:-9], Limits(), ['1', '2'], ('archive-corrupt', 'the central directory is damaged or missing')),
+    (zip_bytes(TWO)[:-90], Limits(), ['1', '2'], ('archive-corrupt', 'the central directory is damaged or missing')),
+    (tar_bytes(TWO)[:700], Limits(), ['1'], ('archive-corrupt', 'breaks off')),
+    (damage(tar_bytes(TWO), 1024), Limits(), ['1'], ('archive-corrupt', 'a header is damaged')),
+    (zip_bytes([('folder/', b'')]), Limits(), [], ('archive-empty', '')),
+    (zip_bytes(TWO), Limits(max_members=1), [], ('bomb', 'more than 1 members')),
+    (tar_bytes(TWO), Limits(max_members=1), [], ('bomb', 'more than 1 members')),
   ],
 )
-def test_an_archive_that_cannot_be_listed_says_why(
-  tmp_path: pathlib.Path, content: bytes, limits: Limits, problem: tuple[str, str]
+def test_an_archive_that_is_broken_says_why_beside_its_members(
+  tmp_path: pathlib.Path, content: bytes, limits: Limits, members: list[str], problem: tuple[str, str]
 ) -> None:
   (tmp_path / 'a').write_bytes(content)
-  [batch] = list_input(Input(str(tmp_path / 'a'), 'a'), limits)
-  assert (batch.archive.kind, batch.members, batch.archive.problem) == ('broken', (), problem)
+  *listed, broken = list_input(Input(str(tmp_path / 'a'), 'a'), limits)
+  assert [member.name for batch in listed for member in batch.members] == members
+  assert (broken.archive.kind, broken.members, broken.archive.problem) == ('broken', (), problem)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +134,19 @@ def test_links_and_pipes_are_members_that_are_never_opened(tmp_path: pathlib.Pat
   os.mkfifo(tmp_path / 'pipe')  # opening it would wait for ever
   [batch] = list_input(Input(str(tmp_path), 'in'), Limits())
   assert [(member.name, member.problem) for member in batch.members] == [('dangling', 'link'), ('pipe', 'link')]
+
+
+def test_loops_of_links_come_to_an_end_and_odd_names_are_found(tmp_path: pathlib.Path) -> None:
+  root = tmp_path / 'in [1]?*'
+  (root / 'sub').mkdir(parents=True)
+  (root / 'sub' / 'loop').symlink_to(root)
+  (root / 'self').symlink_to(root / 'self')
+  (root / 'a [0]*?.dcm').write_bytes(b'x')
+  (root / 'b[1].zip').write_bytes(zip_bytes(TWO))
+  assert listed(str(root)) == [
+    ('in [1]?*', 'folder', ['a [0]*?.dcm', 'self', 'sub/loop']),
+    ('in [1]?*/b[1].zip', 'zip', ['1', '2']),
+  ]
 
 
 def test_a_loose_file_that_changes_makes_other_work(tmp_path: pathlib.Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.transforms.archive_files import damage, tar_bytes, tar_info, tar_of, zip_bytes
 from tests.transforms.pictures import dicom_dataset, dicom_file, gradient, png
+from tests.transforms.raw_zip import Entry, raw_zip
 from transforms import read, storage
 from transforms.decode import DecodeOptions
 from transforms.elements import Limits, Source
@@ -49,6 +50,9 @@ def read_bytes(folder: pathlib.Path, data: bytes, limits: Limits | None = None) 
 
 INNER_ZIP = zip_bytes([('1.png', PNG), ('t', TEXT)])
 INNER_ROWS = [('1.png', 'ok'), ('t', 'auxiliary-file')]
+INNER_MEMBERS = [(f'i.zip!/{name}', code) for name, code in INNER_ROWS]
+ONE_TGZ = tar_bytes([('1', PNG)], 'w:gz')
+NOISE = np.random.default_rng(1).bytes(2000)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +73,34 @@ INNER_ROWS = [('1.png', 'ok'), ('t', 'auxiliary-file')]
     (zip_bytes([]), [('', 'archive-empty')]),
     (gzip.compress(tar_of(tar_info('folder', tarfile.DIRTYPE))), [('', 'archive-empty')]),
     (zip_bytes([('i.zip', zip_bytes([]))]), [('i.zip', 'archive-empty')]),
-    (INNER_ZIP[:-5], [('', 'archive-corrupt')]),
-    (zip_bytes([('i.zip', INNER_ZIP[:-5]), ('2', PNG)]), [('i.zip', 'archive-corrupt'), ('2', 'ok')]),
+    (INNER_ZIP[:-5], [*INNER_ROWS, ('', 'archive-corrupt')]),
+    (
+      zip_bytes([('i.zip', INNER_ZIP[:-5]), ('2', PNG)]),
+      [*INNER_MEMBERS, ('i.zip', 'archive-corrupt'), ('2', 'ok')],
+    ),
+    (tar_bytes([('i.zip', INNER_ZIP[:-5])], 'w:zst'), [*INNER_MEMBERS, ('i.zip', 'archive-corrupt')]),
+    (tar_bytes([('1', PNG), ('2', PNG)])[:600], [('1', 'read-failed'), ('', 'archive-corrupt')]),
+    (raw_zip([Entry('', PNG), Entry('folder/', PNG)]), [('\\', 'ok'), ('folder/', 'ok')]),
+    (zip_bytes([('a.zip', b'')]), [('a.zip', 'empty-file')]),
+    (zip_bytes([('a.zip', b'<html>')]), [('a.zip', 'archive-corrupt')]),
+    (zip_bytes([('a.tgz', b'<html>')]), [('a.tgz', 'archive-corrupt')]),
+    (zip_bytes([('a.tar', bytes(10_240))]), [('a.tar', 'archive-empty')]),
+    (zip_bytes([('a.tar.gz', gzip.compress(bytes(10_240)))]), [('a.tar.gz', 'archive-empty')]),
+    (zip_bytes([('a.zip', PNG)]), [('a.zip', 'ok')]),
+    (zip_bytes([('a.png', INNER_ZIP)]), [('a.png!/1.png', 'ok'), ('a.png!/t', 'auxiliary-file')]),
+    (zip_bytes([('setup.exe', b'MZ' + INNER_ZIP)]), [('setup.exe!/1.png', 'ok'), ('setup.exe!/t', 'auxiliary-file')]),
+    (zip_bytes([('viewer.jar', INNER_ZIP)]), [('viewer.jar', 'auxiliary-file')]),
+    (zip_bytes([('v', zip_bytes([('META-INF/MANIFEST.MF', b'')]))]), [('v', 'auxiliary-file')]),
+    (zip_bytes([('a.7z', b'7z\xbc\xaf\x27\x1c')]), [('a.7z', 'archive-unsupported')]),
+    (zip_bytes([('export.z01', NOISE)]), [('export.z01', 'archive-split')]),
+    (zip_bytes([('Thumbs.db', NOISE), ('IM1', NOISE)]), [('Thumbs.db', 'auxiliary-file'), ('IM1', 'not-an-image')]),
+    (zip_bytes([('i.gz', gzip.compress(PNG)[:-12])]), [('i.gz', 'archive-corrupt')]),
+    (raw_zip([Entry('i.gz', gzip.compress(PNG), crc32=1)]), [('i.gz', 'read-failed')]),
+    (
+      raw_zip([Entry('i.tgz', tar_bytes([('1', PNG)], 'w:gz'), crc32=1)]),
+      [('i.tgz!/1', 'ok'), ('i.tgz', 'read-failed')],
+    ),
+    (raw_zip([Entry('i.zip', INNER_ZIP, crc32=1)]), [*INNER_MEMBERS, ('i.zip', 'read-failed')]),
     (damage(INNER_ZIP, 60), [('1.png', 'read-failed'), ('t', 'auxiliary-file')]),
     (zip_bytes([('i.zip', damage(INNER_ZIP, 60))]), [('i.zip!/1.png', 'read-failed'), ('i.zip!/t', 'auxiliary-file')]),
     (tar_of(tar_info('a', tarfile.SYMTYPE)), [('a', 'link')]),
@@ -89,7 +119,12 @@ def broken_tgz() -> bytes:
 
 
 def test_a_stream_that_breaks_off_has_rows_of_what_came_and_one_of_its_own(tmp_path: pathlib.Path) -> None:
-  assert read_bytes(tmp_path, broken_tgz()) == [('1', 0, 'ok'), ('2', 0, 'not-an-image'), ('', 0, 'archive-corrupt')]
+  assert read_bytes(tmp_path, broken_tgz()) == [
+    ('1', 0, 'ok'),
+    ('2', 0, 'not-an-image'),
+    ('3', 0, 'read-failed'),
+    ('', 0, 'archive-corrupt'),
+  ]
 
 
 def test_an_inner_stream_that_breaks_off_leaves_the_others_alone(tmp_path: pathlib.Path) -> None:
@@ -97,6 +132,7 @@ def test_an_inner_stream_that_breaks_off_leaves_the_others_alone(tmp_path: pathl
   assert found == [
     ('i.tgz!/1', 0, 'ok'),
     ('i.tgz!/2', 0, 'not-an-image'),
+    ('i.tgz!/3', 0, 'read-failed'),
     ('i.tgz', 0, 'archive-corrupt'),
     ('last', 0, 'ok'),
   ]
@@ -149,6 +185,7 @@ def test_a_folder_with_everything(tmp_path: pathlib.Path) -> None:
     ('in/b.tgz', '', 0, 'archive-corrupt'),
     ('in/b.tgz', '1', 0, 'ok'),
     ('in/b.tgz', '2', 0, 'not-an-image'),
+    ('in/b.tgz', '3', 0, 'read-failed'),
   ]
 
 

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from transforms.archives import Member
+from transforms.archives.members import Member
 from transforms.shards import BATCH_MEMBERS, MAX_SHARD_MEMBERS, Archive, ArchiveKind, Batch, cut_batches, pack_shards
 
 ZIP = Archive('a.zip', '/in/a.zip', 'zip', 100, '7')
