@@ -119,7 +119,7 @@ def find_end(file: BinaryIO) -> End | None:
 
 def _find_end_record(tail: bytes) -> int | None:
   """The last record whose comment reaches the end exactly, else the last one."""
-  at = last = tail.rfind(END_SIGNATURE, 0, len(tail) - _END.size + len(END_SIGNATURE))
+  at = last = tail.rfind(END_SIGNATURE, 0, max(0, len(tail) - _END.size + len(END_SIGNATURE)))
   while at >= 0:
     if at + _END.size + int.from_bytes(tail[at + 20 : at + 22], 'little') == len(tail):
       return at

@@ -50,6 +50,7 @@ def test_of_a_zip_that_breaks_off_all_but_the_cut_member_is_read(method: int, fl
 
 def test_nothing_but_the_beginning_of_a_header_is_no_member() -> None:
   assert codes(whole()[:20]) == ['archive-corrupt']
+  assert codes(b'PK\5\6 and no more') == ['archive-corrupt']
 
 
 @pytest.mark.parametrize('flags', [0, DESCRIPTOR])
