@@ -18,6 +18,7 @@ from importlib import metadata
 from typing import Final
 
 from pipelines.arguments import own_flags, parse
+from pipelines.crashes import traceback_without_texts
 from pipelines.exits import Exit, user_message
 from pipelines.options import JOBS, JobOptions
 
@@ -131,8 +132,10 @@ def _run(job: str, options: JobOptions, extras: list[str]) -> int:
 
 def _report(job: str, error: Exception, inputs: Sequence[str]) -> int:
   found = user_message(error, inputs)
-  if found is None or os.environ.get(_TRACEBACK) == '1':
+  if os.environ.get(_TRACEBACK) == '1':
     traceback.print_exception(error)
+  elif found is None:
+    print(traceback_without_texts(error), file=sys.stderr)
   if found is None:
     print(f'radbeam {job}: crashed: this is a defect of radbeam, not of your input', file=sys.stderr)
     return Exit.CRASHED

@@ -224,11 +224,17 @@ def test_how_a_job_ends_is_the_exit_code(
   assert 'Traceback' not in error
 
 
-def test_a_bug_shows_its_traceback(job: FakeJob, capfd: pytest.CaptureFixture[str]) -> None:
-  job.result = KeyError('a bug')
+@pytest.mark.parametrize('asked', [False, True])
+def test_a_bug_shows_its_traceback_and_its_text_if_asked_for(
+  asked: bool, job: FakeJob, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+  monkeypatch.setenv('RADBEAM_TRACEBACK', '1' if asked else '0')
+  job.result = KeyError('Doe^Planted')
   assert cli.main(_TRAIN) == Exit.CRASHED
   error = capfd.readouterr().err
-  assert "KeyError: 'a bug'" in error
+  assert 'Traceback' in error
+  assert 'KeyError: ' in error
+  assert ('Doe^Planted' in error) is asked
   assert 'radbeam train: crashed' in error
 
 
