@@ -65,6 +65,8 @@ def limits_of(options: ArchiveJobOptions) -> Limits:
     max_members=options.max_members,
     max_nesting=options.max_nesting,
     max_pixels=options.max_pixels,
+    max_decode_seconds=options.max_decode_seconds,
+    max_decode_bytes=options.max_decode_bytes,
     max_header_elements=options.max_header_elements,
     max_header_depth=options.max_header_depth,
   )

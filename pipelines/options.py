@@ -181,7 +181,11 @@ class ArchiveJobOptions(JobOptions):
   ).field()
   max_members: int = Flag('members of one archive', 1_000_000, 'N', _between(1), 'limits').field()
   max_nesting: int = Flag('archives inside archives', 3, 'N', _between(0), 'limits').field()
-  max_pixels: int = Flag('pixels of one image', 200_000_000, 'N', _between(1), 'limits').field()
+  max_pixels: int = Flag('pixels of one image', 100_000_000, 'N', _between(1), 'limits').field()
+  max_decode_seconds: int = Flag('for one frame of a codec that may hang', 60, 'N', _between(1), 'limits').field()
+  max_decode_bytes: int = Flag(
+    'memory for one frame of a codec that may ask for any', 1 << 30, 'N', _between(1 << 20), 'limits'
+  ).field()
   max_header_elements: int = Flag('elements of a DICOM header', 1_000_000, 'N', _between(1), 'limits').field()
   max_header_depth: int = Flag('DICOM sequences inside sequences', 32, 'N', _between(1), 'limits').field()
 

@@ -3,63 +3,48 @@
 import zlib
 from typing import Any, Final
 
-import gdcm
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.encaps import encapsulate
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
   JPEGBaseline8Bit,
-  JPEGExtended12Bit,
   JPEGLSTransferSyntaxes,
   JPEGTransferSyntaxes,
   RLELossless,
 )
 
-from transforms import pydicom_plugins
 from transforms.codestreams import read_codestream
+from transforms.decode_pool import decode_pool
 from transforms.dicom import Dicom
+from transforms.elements import DEFAULT_LIMITS, Limits
 from transforms.encapsulation import frame_bytes
 from transforms.errors import InputError
 from transforms.jpeg_colour import decode_baseline
-from transforms.native_pixels import native_frame, to_rgb
+from transforms.native_pixels import native_frame
 from transforms.pixel_layout import Layout
-from transforms.third_party import third_party
+from transforms.pydicom_codecs import decode_with_pydicom
 from transforms.transfer_syntaxes import (
   DECODERS,
   DEFLATED_FRAMES,
   ENCAPSULATED_UNCOMPRESSED,
-  GDCM_12_BIT_PLUGIN,
-  OPENJPEG_PLUGIN,
+  NATIVE_SYNTAXES,
   OPENJPEG_SYNTAXES,
 )
 
 StoredValues = NDArray[Any]
-
-
-def _add_plugins() -> None:
-  for uid in OPENJPEG_SYNTAXES:
-    get_decoder(uid).add_plugin(OPENJPEG_PLUGIN, (pydicom_plugins.__name__, 'decode_with_openjpeg'))
-  get_decoder(JPEGExtended12Bit).add_plugin(GDCM_12_BIT_PLUGIN, (pydicom_plugins.__name__, 'decode_with_gdcm'))
-
-
-_add_plugins()
-gdcm.Trace.DebugOff()
-gdcm.Trace.WarningOff()
-gdcm.Trace.ErrorOff()
 
 _CODESTREAM_CARRIES_BITS: Final = frozenset([*OPENJPEG_SYNTAXES, *JPEGLSTransferSyntaxes])
 _END_OF_IMAGE: Final = b'\xff\xd9'
 _LONGEST_PADDING_BYTES: Final = 64  # one is allowed; encoders add more
 
 
-def stored_frame(dataset: Dicom, layout: Layout, index: int) -> StoredValues:
+def stored_frame(dataset: Dicom, layout: Layout, index: int, limits: Limits = DEFAULT_LIMITS) -> StoredValues:
   """Decodes one frame; the others stay compressed.
 
   Args:
     dataset: of `read_dicom`.
     layout: of `pixel_layout`.
     index: of the frame, from 0.
+    limits: on what a dangerous codec may take, which runs in a process of its own.
 
   Returns:
     (rows, columns) stored values, integer or float, unused bits masked; or
@@ -67,23 +52,24 @@ def stored_frame(dataset: Dicom, layout: Layout, index: int) -> StoredValues:
 
   Raises:
     InputError: `decode-failed`; `header-corrupt` if the codestream's size is
-      not what the header says.
+      not what the header says; `decoder-crashed`, `decoder-timeout`,
+      `decoder-memory`.
   """
-  values = _decode(dataset, layout, index)
+  values = _decode(dataset, layout, index, limits)
   if layout.samples == 3 or layout.keyword != 'PixelData' or layout.transfer_syntax in _CODESTREAM_CARRIES_BITS:
     return values
   return mask_unused_bits(values, layout.bits_stored, _high_bit(layout))
 
 
-def _decode(dataset: Dicom, layout: Layout, index: int) -> StoredValues:
+def _decode(dataset: Dicom, layout: Layout, index: int, limits: Limits) -> StoredValues:
   if not layout.is_encapsulated:
     return native_frame(*_native_bytes(dataset.data, layout, index), layout)
   if index >= len(layout.fragments):
     raise InputError('decode-failed', 'pixel data break off')
-  return _decode_codestream(frame_bytes(dataset.data, layout.fragments[index]), layout)
+  return _decode_codestream(frame_bytes(dataset.data, layout.fragments[index]), layout, limits)
 
 
-def _decode_codestream(codestream: bytes, layout: Layout) -> StoredValues:
+def _decode_codestream(codestream: bytes, layout: Layout, limits: Limits) -> StoredValues:
   if layout.transfer_syntax == ENCAPSULATED_UNCOMPRESSED:
     return native_frame(memoryview(codestream), 0, layout)
   if layout.transfer_syntax == DEFLATED_FRAMES:
@@ -91,7 +77,9 @@ def _decode_codestream(codestream: bytes, layout: Layout) -> StoredValues:
   _check_codestream(codestream, layout)
   if layout.transfer_syntax == JPEGBaseline8Bit:
     return decode_baseline(codestream, layout)
-  return _decode_with_pydicom(codestream, layout)
+  if layout.transfer_syntax in NATIVE_SYNTAXES:
+    return decode_pool().decode(codestream, layout, limits)
+  return decode_with_pydicom(codestream, layout)
 
 
 def _native_bytes(data: bytes, layout: Layout, index: int) -> tuple[memoryview, int]:
@@ -112,45 +100,6 @@ def _inflate(deflated: bytes, size: int) -> bytes:
     return zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated, size)
   except zlib.error:
     raise InputError('decode-failed', 'deflated frame') from None
-
-
-def _decode_with_pydicom(codestream: bytes, layout: Layout) -> StoredValues:
-  with third_party('decode-failed', layout.transfer_syntax.name):
-    values, properties = get_decoder(layout.transfer_syntax).as_array(
-      encapsulate([codestream], has_bot=False),
-      index=0,
-      validate=False,  # of the whole object; the layout is checked
-      decoding_plugin=DECODERS[layout.transfer_syntax],
-      **_pydicom_options(layout),
-    )
-  if layout.bits_allocated == 1 and layout.transfer_syntax == RLELossless:
-    values = np.unpackbits(values.ravel(), bitorder='little', count=layout.rows * layout.columns)
-    return values.reshape(layout.rows, layout.columns)
-  values = values.astype(values.dtype.newbyteorder('='), copy=False)
-  if layout.samples == 1:
-    return values
-  rgb = values.view(values.dtype.str.replace('i', 'u'))
-  return rgb if str(properties['photometric_interpretation']) == 'RGB' else to_rgb(rgb, layout)
-
-
-def _pydicom_options(layout: Layout) -> dict[str, Any]:
-  options: dict[str, Any] = {
-    'rows': layout.rows,
-    'columns': layout.columns,
-    'number_of_frames': 1,
-    'samples_per_pixel': layout.samples,
-    'photometric_interpretation': layout.photometric,
-    'planar_configuration': layout.planar,
-    'bits_allocated': layout.bits_allocated,
-    'bits_stored': layout.bits_stored,
-    'pixel_representation': int(layout.signed),
-    'pixel_keyword': layout.keyword,
-    'as_rgb': False,
-    'correct_unused_bits': False,  # takes the high bit for granted; done here
-  }
-  if layout.bits_allocated == 1 and layout.transfer_syntax == RLELossless:  # eight pixels in a byte of one segment
-    options |= {'rows': 1, 'columns': layout.frame_bytes, 'bits_allocated': 8, 'bits_stored': 8}
-  return options
 
 
 def _high_bit(layout: Layout) -> int:

@@ -125,7 +125,7 @@ def _decode_dicom(data: bytes, options: DecodeOptions, keep_original: bool) -> I
   for number in frame_numbers(layout.frames, options.frames):
 
     def render(index: int = number - 1) -> Pixels:
-      return display_frame(stored_frame(dataset, layout, index), dataset, layout, index)
+      return display_frame(stored_frame(dataset, layout, index, options.limits), dataset, layout, index)
 
     yield finish(number, render)
 

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +92,11 @@ class Limits:
   max_inflated_bytes: int = 4 << 30  # an archive with all inside it; more where its size times the ratio is more
   max_members: int = 1_000_000
   max_nesting: int = 3
-  max_pixels: int = 200_000_000
+  max_pixels: int = 100_000_000
+  max_decode_seconds: int = 60  # of one frame, in a decode process
+  max_decode_bytes: int = 1 << 30  # of memory that a decode process takes for one frame
   max_header_elements: int = 1_000_000  # of a DICOM header, those in sequences included
   max_header_depth: int = 32  # sequences inside sequences
+
+
+DEFAULT_LIMITS: Final = Limits()

@@ -5,6 +5,7 @@ through the package pylibjpeg, which also loads whatever else calls itself a
 pylibjpeg plugin, among it GPL code. JPEG Extended of 12 bits by gdcm: pydicom's
 own plugin refuses what gdcm 3 reads.
 
+Imported by decode processes alone: gdcm and openjpeg crash on hostile files.
 `Decoder.add_plugin` wants `DECODER_DEPENDENCIES`, `is_available` and a
 function of the codestream and its runner.
 """
@@ -13,14 +14,25 @@ from typing import Any, Final
 
 import gdcm
 import openjpeg
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import JPEGExtended12Bit
 
-from transforms.transfer_syntaxes import OPENJPEG_SYNTAXES
+from transforms.transfer_syntaxes import GDCM_12_BIT_PLUGIN, OPENJPEG_PLUGIN, OPENJPEG_SYNTAXES
 
 DECODER_DEPENDENCIES: Final = {
   JPEGExtended12Bit: ('python-gdcm>=3.0',),
   **dict.fromkeys(OPENJPEG_SYNTAXES, ('pylibjpeg-openjpeg>=2.0',)),
 }
+
+
+def add_plugins() -> None:
+  """Makes pydicom know them, and gdcm silent; once a process."""
+  for uid in OPENJPEG_SYNTAXES:
+    get_decoder(uid).add_plugin(OPENJPEG_PLUGIN, (__name__, 'decode_with_openjpeg'))
+  get_decoder(JPEGExtended12Bit).add_plugin(GDCM_12_BIT_PLUGIN, (__name__, 'decode_with_gdcm'))
+  gdcm.Trace.DebugOff()
+  gdcm.Trace.WarningOff()
+  gdcm.Trace.ErrorOff()
 
 
 def is_available(uid: str) -> bool:
