@@ -22,7 +22,8 @@ HEAVY = ('apache_beam', 'tensorflow', 'tensorflow_transform', 'tfx_bsl', 'keras'
 # Of transforms/, all but the wrappers *_beam.py and these are pure: neither they nor what they import loads Beam
 # or TensorFlow, so that a decode worker stays small.
 IMPURE = {'transforms.storage', 'transforms.inputs', 'transforms.features'}
-CATCH_ALLS = {'pipelines/cli.py'}  # the one place where every error ends
+# The place where every error ends, and the process that tells another what it met.
+CATCH_ALLS = {'pipelines/cli.py', 'transforms/decode_worker.py'}
 
 
 def sources(trees: Iterable[str] = TREES) -> Iterator[pathlib.Path]:

@@ -14,8 +14,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,15 +76,12 @@ class DecodePool:
     with self._free:
       worker = self._idle.pop() if self._idle else _Worker(self._module)
       try:
-        values = worker.call(job, codestream)
-      except BaseException as error:
-        if isinstance(error, InputError) and not worker.is_lost:
+        return worker.call(job, codestream)
+      finally:
+        if worker.is_idle:
           self._idle.append(worker)
         else:
           worker.end()
-        raise
-      self._idle.append(worker)
-      return values
 
   def close(self) -> None:
     """Ends the workers that are idle; those at work end when their caller does."""
@@ -105,7 +103,7 @@ class _Worker:
         env=_environment(),
         start_new_session=True,  # an interrupt at the terminal is ours to handle
       )
-    self.is_lost = False
+    self.is_idle = True  # between its answer and the next question
     self._wait_until_ready(module)
 
   def _wait_until_ready(self, module: str) -> None:
@@ -121,20 +119,20 @@ class _Worker:
     try:
       return self._exchange(job, codestream)
     except TimeoutError:
-      self._lose('decoder-timeout', f'{job.max_seconds} s')
+      raise InputError('decoder-timeout', f'{job.max_seconds} s') from None
     except (EOFError, OSError, ValueError):  # gone, or what it says makes no sense any more
-      self._lose('decoder-crashed', job.layout.transfer_syntax.name)
-
-  def _lose(self, code: str, detail: str) -> NoReturn:
-    self.is_lost = True
-    raise InputError(code, detail) from None
+      raise InputError('decoder-crashed', job.layout.transfer_syntax.name) from None
 
   def _exchange(self, job: Job, codestream: bytes) -> NDArray[Any]:
+    self.is_idle = False
     deadline = time.monotonic() + job.max_seconds
     self._connection.settimeout(job.max_seconds)
     send(self._connection, pickle.dumps(job), codestream)
     self._connection.settimeout(max(0.001, deadline - time.monotonic()))
-    return _to_values(*receive(self._connection, _most_bytes(job.layout)))
+    head, body = receive(self._connection, _most_bytes(job.layout))
+    answer: dict[str, Any] = json.loads(head)
+    self.is_idle = True
+    return _to_values(answer, body)
 
   def end(self) -> None:
     """Kills the process, and takes its last word, so that no zombie stays."""
@@ -147,8 +145,7 @@ def _most_bytes(layout: Layout) -> int:
   return max(_LARGEST_HEAD_BYTES, layout.rows * layout.columns * layout.samples * _LARGEST_SAMPLE_BYTES)
 
 
-def _to_values(head: bytearray, body: bytearray) -> NDArray[Any]:
-  answer: dict[str, Any] = json.loads(head)
+def _to_values(answer: Mapping[str, Any], body: bytearray) -> NDArray[Any]:
   if 'defect' in answer:
     raise RuntimeError(f'a decode process met {answer["defect"]}, which its codecs must not raise')
   if 'code' in answer:
