@@ -6,9 +6,10 @@ SEED ?= 1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lock bench bench-quick real fuzz clean
+.PHONY: help setup demo test integration lint lock bench bench-quick real fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -20,6 +21,12 @@ demo: $(INSTALLED) ## the whole chain on a small synthetic export, into $(DEMO)/
 
 test: $(INSTALLED) ## all tests; a skipped one is a failure
 	$(BIN)/python -m pytest
+
+integration: $(INSTALLED) ## against decoders of others, which it installs from Debian (as root, or by sudo)
+	@{ command -v dcml2pnm && command -v ojph_compress; } >/dev/null || \
+	  { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy dcmtk openjph-tools; } || \
+	  { echo 'make integration needs dcmtk and openjph-tools, and apt-get could not install them' >&2; exit 1; }
+	$(BIN)/python -m pytest tests/integration
 
 lint: $(INSTALLED) ## ruff and mypy
 	$(BIN)/ruff check

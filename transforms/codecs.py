@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import (
   JPEGBaseline8Bit,
+  JPEGExtended12Bit,
   JPEGLSTransferSyntaxes,
   JPEGTransferSyntaxes,
   RLELossless,
@@ -129,6 +130,8 @@ def _check_codestream(codestream: bytes, layout: Layout) -> None:
     raise InputError('header-corrupt', 'size of the codestream is not Rows x Columns')
   if header.samples != layout.samples or not 1 <= header.bits <= max(8, layout.bits_allocated):
     raise InputError('header-corrupt', f'codestream of {header.samples} samples, {header.bits} bits')
+  if uid == JPEGExtended12Bit and header.samples != 1:
+    raise InputError('unsupported-image', 'JPEG of 12 bits in colour')
   if DECODERS[header.syntax] != DECODERS[uid]:
     raise InputError('decode-failed', f'{uid.name}, codestream of another kind')
   is_jpeg = uid in JPEGTransferSyntaxes or uid in JPEGLSTransferSyntaxes

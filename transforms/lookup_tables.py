@@ -19,7 +19,8 @@ def look_up(lut: DataSet) -> tuple[Callable[[Numbers], Numbers], int]:
   """Reads an item of a Modality or VOI LUT Sequence.
 
   Returns:
-    From values to entries, beyond the table's ends constant (PS3.3 C.11.1.1, C.11.2.1.1); bits of an entry.
+    From values to entries, beyond the table's ends constant (PS3.3 C.11.1.1,
+    C.11.2.1.1); bits of an entry, as many as are declared, or as are needed.
 
   Raises:
     InputError: `header-corrupt`.
@@ -35,7 +36,7 @@ def look_up(lut: DataSet) -> tuple[Callable[[Numbers], Numbers], int]:
       start -= _MOST_ENTRIES
     return table[np.clip(values - start, 0, len(table) - 1).astype(np.int64)]
 
-  return entry, bits
+  return entry, max(bits, int(table.max()).bit_length())
 
 
 def read_descriptor(dataset: DataSet, keyword: str) -> tuple[int, int, int]:

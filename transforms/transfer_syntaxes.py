@@ -66,9 +66,10 @@ DECODERS: Final[dict[str, str]] = {
   JPEGLSNearLossless: 'pyjpegls',
   **dict.fromkeys(OPENJPEG_SYNTAXES, OPENJPEG_PLUGIN),
 }
-_RETIRED_JPEG: Final = tuple(UID(f'1.2.840.10008.1.2.4.{number}') for number in (*range(52, 57), *range(58, 67)))
-# Decoded as another one. Of retired JPEG the frames themselves tell which process they are, and some can be read. Of
-# JPEG 2000 part 2 so much as openjpeg knows: components of one frame, transformed by a matrix of their own.
+# Spectral selection and full progression: of the retired processes those that are neither arithmetic nor hierarchical.
+_RETIRED_JPEG: Final = (UID('1.2.840.10008.1.2.4.53'), UID('1.2.840.10008.1.2.4.55'))
+# Decoded as another one. Of JPEG 2000 part 2 so much as openjpeg knows: components of one frame, transformed by a
+# matrix of their own.
 READ_AS: Final = {
   UID('1.2.840.10008.1.2.4.92'): JPEG2000Lossless,
   UID('1.2.840.10008.1.2.4.93'): JPEG2000,
@@ -85,3 +86,10 @@ def name_of(uid: UID) -> str | None:
   if uid.type == 'Transfer Syntax':
     return uid.name
   return _NEWER.get(uid)
+
+
+def decoder_of(uid: UID) -> str | None:
+  """The library that reads its pixels; None where there is none."""
+  if uid in UNCOMPRESSED:
+    return 'numpy'
+  return DECODERS.get(READ_AS.get(uid, uid))

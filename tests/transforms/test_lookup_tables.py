@@ -60,3 +60,7 @@ def test_a_lut_is_in_the_order_of_its_data_set(little_endian: bool) -> None:
   table = lut([1, 500], 0, 16)
   table.LUTData = np.array([1, 500], '<u2' if little_endian else '>u2').tobytes()
   assert look_up(parsed(table, little_endian=little_endian))[0](np.arange(2.0)).tolist() == [1, 500]
+
+
+def test_more_bits_than_declared_are_believed() -> None:
+  assert look_up(parsed(lut([0, 4095], 0, 8)))[1] == 12
