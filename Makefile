@@ -42,6 +42,7 @@ bench: $(INSTALLED) ## ingest against bare loops, 8,000 JPEGs and 10,000 small D
 	$(BIN)/python -m benchmarks.ingest_throughput --jpegs bench-out/jpegs
 	$(BIN)/python -m benchmarks.make_dicoms --output bench-out/small-dicoms.zip --count 10000
 	$(BIN)/python -m benchmarks.dicom_throughput --zip bench-out/small-dicoms.zip
+	$(BIN)/python -m benchmarks.hostile_memory
 
 bench-quick: $(INSTALLED) ## the same with 2,000 JPEGs, once
 	$(BIN)/python -m benchmarks.make_jpegs --output bench-out/few-jpegs --count 2000 --height 1000 --width 1400 --zips 4
