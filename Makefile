@@ -51,6 +51,7 @@ bench-quick: $(INSTALLED) ## the same with 2,000 JPEGs, once
 real: $(INSTALLED) ## all jobs on real images: DATA holds chest_xray_train/*.zip and dicom_samples/
 	@test -n "$(DATA)" || { echo 'say where the images are: make real DATA=DIR' >&2; exit 2; }
 	rm -rf bench-out/real
+	$(BIN)/python -m benchmarks.dicom_samples $(DATA)/dicom_samples
 	$(BIN)/python -m benchmarks.real_data --data $(DATA) --output bench-out/real
 	$(BIN)/python -m benchmarks.memory --data $(DATA)/chest_xray_train --bundle bench-out/real/bundle
 

@@ -115,7 +115,9 @@ def mask_unused_bits(values: StoredValues, bits_stored: int, high_bit: int) -> S
   above, below = width - 1 - high_bit, high_bit + 1 - bits_stored
   if bits_stored == 1 or (not above and not below):
     return values
-  return values << above >> (above + below)
+  masked = values << above
+  masked >>= above + below
+  return masked
 
 
 def _check_codestream(codestream: bytes, layout: Layout) -> None:

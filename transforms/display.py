@@ -20,7 +20,7 @@ from transforms.grey_levels import (
   GreyLevels,
   Weights,
   all_count,
-  bands,
+  band_slices,
   finite,
   grey_levels,
   stretch,
@@ -28,7 +28,7 @@ from transforms.grey_levels import (
 )
 from transforms.lookup_tables import look_up
 from transforms.order_statistics import Numbers
-from transforms.palettes import read_palette
+from transforms.palettes import Palette, read_palette, supplemental_palette
 from transforms.pixel_layout import Layout
 
 _MOST_LUT_BITS: Final = 16
@@ -54,14 +54,26 @@ def display_frame(values: StoredValues, dataset: DataSet, layout: Layout, index:
   levels = grey_levels(values)
   if layout.photometric == 'PALETTE COLOR':
     return levels.paint(read_palette(dataset).paint)
+  supplement = supplemental_palette(dataset)
+  counted = _without_padding(dataset, layout) if supplement is None else supplement.leave_out
   with np.errstate(over='ignore', invalid='ignore'):  # a hostile slope; `finite` follows
-    return _grey(levels, dataset, layout, index)
+    shown = _grey(levels, counted, dataset, layout, index)
+  return shown if supplement is None else _coloured(shown, levels, supplement)
+
+
+def _coloured(shown: Pixels, levels: GreyLevels, supplement: Palette) -> Pixels:
+  """Grey, with the values of a supplemental palette in its colours (PS3.3 C.7.6.19)."""
+  is_colour = levels.paint(lambda values: (values >= supplement.first).astype(np.uint8))
+  return np.where(is_colour[..., None], levels.paint(supplement.paint), shown[..., None])
 
 
 def _colour(values: StoredValues, bits_stored: int) -> Pixels:
   if values.dtype == np.uint8 and bits_stored == 8:
     return values
-  return np.concatenate([upper_byte(band, bits_stored) for band in bands(values)])
+  shown = np.empty(values.shape, np.uint8)
+  for band in band_slices(values):
+    shown[band] = upper_byte(values[band], bits_stored)
+  return shown
 
 
 def upper_byte(values: NDArray[Any], bits_stored: int) -> Pixels:
@@ -71,10 +83,9 @@ def upper_byte(values: NDArray[Any], bits_stored: int) -> Pixels:
   return np.minimum(values >> (bits_stored - 8), 255).astype(np.uint8)
 
 
-def _grey(levels: GreyLevels, dataset: DataSet, layout: Layout, index: int) -> Pixels:
+def _grey(levels: GreyLevels, counted: Weights, dataset: DataSet, layout: Layout, index: int) -> Pixels:
   modality = modality_function(dataset, index)
   voi = voi_function(dataset, index)
-  counted = _without_padding(dataset, layout)
   turned = is_inverse(dataset, layout)
   if voi is not None:
     render = partial(_render, modality, voi, turned)

@@ -89,8 +89,9 @@ class ValueBands:
 
   def blocks(self) -> Iterator[tuple[Numbers, Counts]]:
     """A block a band, a value a pixel."""
-    for band in bands(self.image.reshape(-1)):
-      values = band.astype(np.float64)
+    pixels = self.image.reshape(-1)
+    for band in band_slices(pixels):
+      values = pixels[band].astype(np.float64)
       yield finite(values), np.isfinite(values).astype(np.int64)
 
   def paint(self, entries: Callable[[Numbers], Pixels]) -> Pixels:
@@ -99,11 +100,10 @@ class ValueBands:
     return painted.reshape(self.image.shape + painted.shape[1:])
 
 
-def bands(pixels: NDArray[Any]) -> Iterator[NDArray[Any]]:
-  """Views of some hundred thousand pixels each, along the first axis."""
-  pixels_each = max(1, pixels[:1].size)
-  step = max(1, _BAND_PIXELS // pixels_each)
-  return (pixels[start : start + step] for start in range(0, len(pixels), step))
+def band_slices(pixels: NDArray[Any]) -> Iterator[slice]:
+  """Slices of the first axis, of some hundred thousand numbers each."""
+  step = max(1, _BAND_PIXELS // max(1, pixels[:1].size))
+  return (slice(start, start + step) for start in range(0, len(pixels), step))
 
 
 def grey_levels(image: NDArray[Any]) -> GreyLevels:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.errors import InputError
+from transforms.grey_levels import band_slices
 from transforms.pixel_layout import Layout
 
 StoredValues = NDArray[Any]
@@ -54,11 +55,17 @@ def _one_bit(frame: memoryview, layout: Layout, first_bit: int) -> StoredValues:
 def _twelve_bits(octets: NDArray[np.uint8], layout: Layout) -> StoredValues:
   """Two pixels in three bytes, the first in the lower bits (PS3.5 D.1, retired)."""
   pixels = layout.rows * layout.columns
-  low, middle, high = np.resize(octets, -(-pixels // 2) * 3).reshape(-1, 3).astype(np.uint16).T
-  values = np.stack([low | (middle & 0x0F) << 8, middle >> 4 | high << 4], axis=-1).ravel()[:pixels]
+  triples = np.resize(octets, -(-pixels // 2) * 3).reshape(-1, 3)
+  values = np.empty((len(triples), 2), np.uint16)
+  for band in band_slices(triples):
+    low, middle, high = triples[band].astype(np.uint16).T
+    values[band, 0] = low | (middle & 0x0F) << 8
+    values[band, 1] = middle >> 4 | high << 4
   if layout.signed:
-    values = (values << 4).view(np.int16) >> 4
-  return values.reshape(layout.rows, layout.columns)
+    values <<= 4
+    values = values.view(np.int16)
+    values >>= 4
+  return values.reshape(-1)[:pixels].reshape(layout.rows, layout.columns)
 
 
 def _words(frame: memoryview, layout: Layout) -> StoredValues:
@@ -90,12 +97,19 @@ def to_rgb(values: StoredValues, layout: Layout) -> StoredValues:
     values: (rows, columns, 3), unsigned.
     layout: whose photometric interpretation they have.
   """
-  if layout.photometric.startswith('YBR_PARTIAL'):
-    values = _full_range(values)
-  elif not layout.photometric.startswith('YBR_FULL'):
+  if not layout.photometric.startswith(('YBR_PARTIAL', 'YBR_FULL')):
     return values
   if values.dtype.itemsize > 2:
     raise InputError('unsupported-image', f'{layout.photometric} of {layout.bits_allocated} bits')
+  rgb = np.empty_like(values)
+  for band in band_slices(values):
+    rgb[band] = _band_to_rgb(values[band], layout)
+  return rgb
+
+
+def _band_to_rgb(values: StoredValues, layout: Layout) -> StoredValues:
+  if layout.photometric.startswith('YBR_PARTIAL'):
+    values = _full_range(values)
   unused = 8 * values.dtype.itemsize - layout.bits_stored  # colour is about the middle of all bits in OpenCV
   return cv2.cvtColor(values[..., [0, 2, 1]] << unused, cv2.COLOR_YCrCb2RGB) >> unused
 

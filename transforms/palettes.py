@@ -7,13 +7,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.dicom_values import DataSet, integer, value_bytes
+from transforms.dicom_values import DataSet, integer, text, value_bytes
 from transforms.elements import Pixels
 from transforms.errors import InputError
 from transforms.lookup_tables import Words, lut_entries, read_descriptor
 
 _MOST_ENTRIES: Final = 1 << 16
 _COLOURS: Final = ('Red', 'Green', 'Blue')
+_COLOURED: Final = ('COLOR', 'MIXED')  # PS3.3 C.8.16.2.1.1.1
 _DISCRETE: Final = 0  # kinds of segments
 _LINEAR: Final = 1
 _INDIRECT: Final = 2
@@ -34,6 +35,20 @@ class Palette:
   def paint(self, values: NDArray[np.float64]) -> Pixels:
     """(n,) stored values to (n, 3) RGB; beyond its ends the palette is constant (PS3.3 C.7.6.3.1.5)."""
     return self.colours[np.clip(values - self.first, 0, len(self.colours) - 1).astype(np.int64)]
+
+  def leave_out(self, values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Counts with those of values that it colours at 0."""
+    return np.where(values >= self.first, 0, counts)
+
+
+def supplemental_palette(dataset: DataSet) -> Palette | None:
+  """The palette for the upper values of a grey image; None where there is none that can be read (PS3.3 C.7.6.19)."""
+  if text(dataset, 'PixelPresentation') not in _COLOURED:
+    return None
+  try:
+    return read_palette(dataset)
+  except InputError:  # colour is on top: the image is grey without it
+    return None
 
 
 def read_palette(dataset: DataSet) -> Palette:

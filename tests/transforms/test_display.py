@@ -233,3 +233,20 @@ def test_colour_of_any_depth_becomes_8_bit(kind: str, factor: int, bits: int) ->
 @pytest.mark.parametrize('value', [0, 7, 255])
 def test_a_constant_image_is_no_crash(value: int) -> None:
   assert np.ptp(_display(np.full((8, 8), value, np.uint8))) == 0
+
+
+def test_a_supplemental_palette_colours_the_upper_values() -> None:
+  """PS3.3 C.7.6.19: a velocity map over anatomy; the window is of the grey values alone."""
+  values = np.array([[0, 50, 99, 1000, 1001, 1002]], np.uint16)
+  entries = np.array([[9, 8, 7], [0, 255, 0], [1, 2, 3]], np.uint8)
+  palette = {name: value for name, value in _palette(entries, 8, 1000).items() if name != 'PhotometricInterpretation'}
+  shown = _display(values, PixelPresentation='COLOR', WindowCenter=50, WindowWidth=100, **palette)
+  assert shown[0, :3].tolist() == [[0, 0, 0], [129, 129, 129], [255, 255, 255]]
+  assert shown[0, 3:].tolist() == entries.tolist()
+
+
+@pytest.mark.parametrize('presentation', ['MONOCHROME', None])
+def test_a_palette_without_a_word_for_it_is_no_matter(presentation: str | None) -> None:
+  elements = {**_palette(TABLE, 8), 'PhotometricInterpretation': 'MONOCHROME2', 'PixelPresentation': presentation}
+  assert _display(RAMP, **elements).ndim == 2
+  assert _display(RAMP, **{**elements, 'PixelPresentation': 'COLOR', 'RedPaletteColorLookupTableData': b''}).ndim == 2
