@@ -174,7 +174,7 @@ class ArchiveJobOptions(JobOptions):
   max_inflation_ratio: int = Flag('inflated to compressed size', 1000, 'N', _between(1), 'limits').field()
   max_inflated_bytes: int = Flag(
     'of an archive and all inside it; more where its size times --max_inflation_ratio is more',
-    4 << 30,
+    1 << 30,
     'N',
     _between(1),
     'limits',

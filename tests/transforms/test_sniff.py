@@ -11,7 +11,7 @@ from PIL import Image
 from pydicom.filewriter import dcmwrite
 
 from tests.transforms import pictures
-from transforms.sniff import HEAD_BYTES, Kind, sniff
+from transforms.sniff import HEAD_BYTES, Kind, may_carry_zip, sniff
 
 
 def _tar(format_: int) -> bytes:
@@ -79,6 +79,16 @@ def _bare_dicom(*, implicit: bool, little_endian: bool) -> bytes:
     (bz2.compress(b'x'), Kind.BZIP2),
     (lzma.compress(b'x'), Kind.XZ),
     (b'\x28\xb5\x2f\xfd\x00', Kind.ZSTD),
+    (b'\x50\x2a\x4d\x18\x04\x00\x00\x00', Kind.ZSTD),
+    (b'\x5f\x2a\x4d\x18\x04\x00\x00\x00', Kind.ZSTD),
+    (b'PK\x07\x08PK\x03\x04', Kind.ZIP),
+    (b'PK00PK\x03\x04', Kind.ZIP),
+    (b'7z\xbc\xaf\x27\x1c\x00\x04', Kind.SEVENZIP),
+    (b'Rar!\x1a\x07\x01\x00', Kind.RAR),
+    (b'\x04\x22\x4d\x18\x64', Kind.LZ4),
+    (b'\x1f\x9d\x90', Kind.COMPRESS),
+    (b'bplist00\xd1', Kind.AUXILIARY),
+    (b'wOF2\x00\x01', Kind.AUXILIARY),
     (b'MZ\x90\x00\x03', Kind.AUXILIARY),
     (b'\x7fELF\x02', Kind.AUXILIARY),
     (b'\xcf\xfa\xed\xfe\x07', Kind.AUXILIARY),
@@ -101,6 +111,21 @@ def _bare_dicom(*, implicit: bool, little_endian: bool) -> bytes:
 def test_content_tells_the_kind(data: bytes | str, kind: Kind) -> None:
   head = data.encode() if isinstance(data, str) else data
   assert sniff(head[:HEAD_BYTES]) is kind
+
+
+@pytest.mark.parametrize(
+  ('head', 'expected'),
+  [
+    (b'MZ\x90\x00', True),
+    (b'\x7fELF', True),
+    (b'#!/bin/sh\n', True),
+    (b'\x01\x02', True),
+    (b'{}', False),
+    (b'', False),
+  ],
+)
+def test_programs_and_what_nobody_knows_may_carry_a_zip(head: bytes, expected: bool) -> None:
+  assert may_carry_zip(sniff(head), head) == expected
 
 
 def test_text_may_be_cut_within_a_character() -> None:

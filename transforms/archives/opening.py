@@ -5,8 +5,10 @@ as streams, except for zips, whose directory is at their end: they are spooled
 to a temporary file without a name.
 """
 
+import io
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Final, cast
 
@@ -27,17 +29,14 @@ _SPOOL_IN_MEMORY_BYTES: Final = 8 << 20
 
 
 class Content:
-  """The bytes of a source, or why there are none; `drop` once they are no longer needed.
-
-  Attributes:
-    is_outermost: whether the source itself was listed, or is inside another.
-  """
+  """The bytes of a source, or why there are none; `drop` once they are no longer needed."""
 
   __slots__ = ('_lease', 'data', 'source')
 
   def __init__(self, source: Source, data: bytes | InputError, lease: Lease | None = None) -> None:
     self.source = source
-    self.data = data
+    # A raised error keeps the frames that it passed, and with them what they had read.
+    self.data = InputError(data.code, data.detail) if isinstance(data, InputError) else data
     self._lease = lease
 
   @property
@@ -192,25 +191,31 @@ class Walk:
       yield _told_by_name(content, kind, opened.name)
 
   def _read(self, opened: Opened, limit: int, expected: int) -> Content:
-    lease = self._budget.acquire(expected) if expected > SMALL_BYTES else None
-    try:
-      data = opened.reader.read_rest(limit)
-    except InputError as error:
-      return Content(opened.source, error)
-    if lease:
-      lease.shrink(len(data))
-    return Content(opened.source, data, lease)
+    with ExitStack() as undo:
+      lease = self._budget.acquire(expected) if expected > SMALL_BYTES else None
+      if lease:
+        undo.callback(lease.release)  # whatever happens: others may wait for it
+      try:
+        data = opened.reader.read_rest(limit)
+      except InputError as error:
+        return Content(opened.source, error)
+      if lease:
+        lease.shrink(len(data))
+      undo.pop_all()
+      return Content(opened.source, data, lease)
 
   def _perhaps_zip(self, opened: Opened, content: Content, kind: Kind) -> Iterator[Content | None]:
-    with tempfile.SpooledTemporaryFile(_SPOOL_IN_MEMORY_BYTES) as spool:
-      file = cast(BinaryIO, spool)
-      file.write(cast(bytes, content.data))
-      listing = carried_zip(file, self._member_limits())
+    with ExitStack() as undo:
+      undo.callback(content.drop)
+      listing = carried_zip(io.BytesIO(cast(bytes, content.data)), self._member_limits())
       if listing is None:
+        undo.pop_all()
         yield _told_by_name(content, kind, opened.name)
-      else:
-        content.drop()
-        yield from self._zip(opened, file, listing)
+        return
+      file = cast(BinaryIO, undo.enter_context(tempfile.SpooledTemporaryFile(_SPOOL_IN_MEMORY_BYTES)))
+      file.write(cast(bytes, content.data))
+      content.drop()
+      yield from self._zip(opened, file, listing)
 
 
 def _too_large(size: int, limit: int) -> InputError:
