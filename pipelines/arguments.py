@@ -68,7 +68,7 @@ def parser_of(job: str) -> argparse.ArgumentParser:
   entry = JOBS[job]
   parser = _Parser(
     prog=f'radbeam {job}',
-    usage=' '.join([f'radbeam {job}', *_required(job), '[flags]']),
+    usage=' '.join([f'radbeam {job}', *_usage(job), '[flags]']),
     description=f'{entry.summary[0].upper()}{entry.summary[1:]}.',
     epilog=_BEAM_HELP if entry.takes_beam_flags else None,
     argument_default=argparse.SUPPRESS,
@@ -84,6 +84,16 @@ def parser_of(job: str) -> argparse.ArgumentParser:
   groups[_MAY].add_argument('--config', metavar='FILE.yaml', help='the same keys as the flags; a flag wins')
   groups[_MAY].add_argument('-h', '--help', action='help', help='show this')
   return parser
+
+
+def _positional(job: str) -> str | None:
+  """The flag that may stand first without its name."""
+  return next((field.name for field in dataclasses.fields(JOBS[job].options) if flag_of(field).positional), None)
+
+
+def _usage(job: str) -> list[str]:
+  first = _positional(job)
+  return [first.upper() if flag == f'--{first}' and first else flag for flag in _required(job)]
 
 
 def _required(job: str) -> list[str]:
@@ -130,6 +140,9 @@ def _number(kind: type[int] | type[float]) -> Callable[[str], int | float]:
 
 
 def _parse_known(job: str, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+  first = _positional(job)
+  if first and argv and not argv[0].startswith('-'):
+    argv = [f'--{first}={argv[0]}', *argv[1:]]
   names = {field.name for field in dataclasses.fields(JOBS[job].options)} | {'config'}
   namespace, extras = parser_of(job).parse_known_args([_underscored(token, names) for token in argv])
   values = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(namespace).items()}

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 import tensorflow as tf
 
@@ -18,6 +17,7 @@ from transforms.elements import Frame, Pixels, Source
 from transforms.errors import InputError
 from transforms.identifiers import Pseudonyms
 from transforms.labels import NO_LABEL, LabelRow, LabelTable, folder_label
+from transforms.raster import encode_png
 from transforms.read import ReadSource
 from transforms.read_beam import read_shard
 from transforms.rows import CrosswalkRow, ImageRow, crosswalk_row, image_row
@@ -166,12 +166,6 @@ def _bytes_feature(value: bytes) -> tf.train.Feature:
 
 def _int_feature(value: int) -> tf.train.Feature:
   return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-
-def encode_png(image: Pixels) -> bytes:
-  """A PNG of a grey or RGB picture."""
-  _, data = cv2.imencode('.png', image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-  return data.tobytes()
 
 
 def _index_row(row: ImageRow, pixels: Pixels | None, label: str | None, split: str | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pipelines.exits import NothingToDo, TooManyRejects, UsageError
-from pipelines.options import ArchiveJobOptions
+from pipelines.options import ArchiveJobOptions, ReadingOptions
 from pipelines.run_record import new_run_id, now, write_record
 from pipelines.staging import digest_of
 from transforms import storage
@@ -25,7 +25,7 @@ RUNS = 'runs'
 T = TypeVar('T')
 
 
-def found_inputs(paths: Sequence[str]) -> list[Input]:
+def found_inputs(paths: Sequence[str], flag: str = '--input') -> list[Input]:
   """The inputs with their names in ids; only existence is looked at here.
 
   Raises:
@@ -36,7 +36,7 @@ def found_inputs(paths: Sequence[str]) -> list[Input]:
   files = {path: next(storage.list_files(path), None) for path in distinct}
   missing = [path for path, file in files.items() if file is None and not storage.exists(path)]
   if missing:
-    raise UsageError(f'--input {missing[0]} does not exist; name a file, a folder, or a glob that matches something')
+    raise UsageError(f'{flag} {missing[0]} does not exist; name a file, a folder, or a glob that matches something')
   if not any(files.values()):
     raise NothingToDo('the inputs hold no file')
   return name_inputs(distinct)
@@ -55,7 +55,7 @@ def inputs_or_record(options: ArchiveJobOptions, job: str) -> list[Input]:
     raise
 
 
-def limits_of(options: ArchiveJobOptions) -> Limits:
+def limits_of(options: ReadingOptions) -> Limits:
   """The limits that the options set."""
   return Limits(
     max_member_bytes=options.max_member_bytes,
@@ -72,7 +72,7 @@ def limits_of(options: ArchiveJobOptions) -> Limits:
   )
 
 
-def decode_options(options: ArchiveJobOptions, spec: PreprocessSpec) -> DecodeOptions:
+def decode_options(options: ReadingOptions, spec: PreprocessSpec) -> DecodeOptions:
   """The options as the value that decoding works with; reads the files of rules.
 
   Raises:

@@ -19,7 +19,18 @@ Check = Callable[[Any], str | None]
 
 # Places. Their names may identify patients or sites: they never leave in a record.
 PATHS: Final = frozenset(
-  {'input', 'output', 'dataset', 'bundle', 'pseudonym_key_file', 'crosswalk', 'select', 'burned_in_regions'}
+  {
+    'input',
+    'path',
+    'member',
+    'output',
+    'dataset',
+    'bundle',
+    'pseudonym_key_file',
+    'crosswalk',
+    'select',
+    'burned_in_regions',
+  }
 )
 # How a run goes about it; the same result would come of other values.
 MANNERS: Final = frozenset({'run_date', 'max_reject_ratio', 'overwrite', 'dry_run', 'quiet'})
@@ -35,6 +46,7 @@ class Flag:
     check: gives what is expected where a value is not that, else None.
     group: the heading in `--help`.
     written: whether it names a folder that the job writes.
+    positional: whether it may stand first, without its name.
   """
 
   help: str
@@ -43,6 +55,7 @@ class Flag:
   check: Check | None = None
   group: str = ''
   written: bool = False
+  positional: bool = False
 
   def field(self) -> Any:
     """The field of an options class."""
@@ -95,6 +108,10 @@ def _are_labels(value: str) -> str | None:
   return None if plain else '`folder`, `none` or the name of a .csv file'
 
 
+def _is_png(value: str) -> str | None:
+  return None if value.lower().endswith('.png') else 'the name of a .png file'
+
+
 def _not_empty(value: str | tuple[str, ...]) -> str | None:
   return None if value and all(value) else 'a name'
 
@@ -108,6 +125,9 @@ _INPUT: Final = Flag('file, folder, glob or gs://…; may be given several times
 _DATASET: Final = Flag('the dataset, as written by `radbeam ingest`', ..., 'DIR', _not_empty)
 _BUNDLE: Final = Flag('the model, as written by `radbeam train`', ..., 'DIR', _not_empty)
 _OUTPUT: Final = Flag('where the result goes', ..., 'DIR', _not_empty, written=True)
+_IMAGE_SIZE: Final = Flag('height and width of the result, in pixels', 224, 'N', _between(16, 4096))
+_RESIZE: Final = Flag('how an image that is no square becomes one', 'pad')
+_CHANNELS: Final = Flag('1 for grey, 3 for colour', 1)
 _BATCH_SIZE: Final = Flag('images per training step, over all devices', 32, 'N', _between(1, 4096))
 _SEED: Final = Flag('where chance starts from', 1, 'N', _between(0, 2**31 - 1))
 _DETERMINISTIC: Final = Flag('the same seed gives the same bytes: one device, fixed order, slower', False)
@@ -147,25 +167,15 @@ def _shown(value: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveJobOptions(JobOptions):
-  """What jobs that read archives of images can be told."""
+class ReadingOptions(JobOptions):
+  """What jobs that read images can be told."""
 
-  input: tuple[str, ...] = _INPUT.field()
-  output: str = _OUTPUT.field()
   frames: Literal['first', 'middle', 'all'] = Flag('which frames of an image that has several', 'all').field()
   select: str | None = Flag('rules on header facts: which images are wanted', None, 'FILE.yaml', _not_empty).field()
   burned_in: Literal['flag', 'reject', 'mask'] = Flag(
     'text in the pixels: say so in the row, refuse the image, or cover what --burned_in_regions names', 'flag'
   ).field()
   burned_in_regions: str | None = Flag('what each device writes over', None, 'FILE.yaml', _not_empty).field()
-  pseudonym_key_file: str | None = Flag(
-    'at least 32 random bytes, for the owner alone; default: one is made under your configuration folder', None, 'FILE'
-  ).field()
-  crosswalk: str | None = Flag(
-    'write there from which image each id comes: identifies patients', None, 'DIR', written=True
-  ).field()
-  run_date: str = Flag('the day in UTC that the result is filed under', today, 'YYYY-MM-DD', _is_date).field()
-  max_reject_ratio: float = Flag('exit 4 if more of the sources are rejects', 0.25, 'RATIO', _between(0, 1)).field()
   # The defaults are those of `transforms.elements.Limits`; a test compares them.
   max_member_bytes: int = Flag('largest file or member', 512 << 20, 'N', _between(1), 'limits').field()
   max_spooled_bytes: int = Flag(
@@ -198,15 +208,31 @@ class ArchiveJobOptions(JobOptions):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveJobOptions(ReadingOptions):
+  """What jobs that make rows of archives of images can be told."""
+
+  input: tuple[str, ...] = _INPUT.field()
+  output: str = _OUTPUT.field()
+  pseudonym_key_file: str | None = Flag(
+    'at least 32 random bytes, for the owner alone; default: one is made under your configuration folder', None, 'FILE'
+  ).field()
+  crosswalk: str | None = Flag(
+    'write there from which image each id comes: identifies patients', None, 'DIR', written=True
+  ).field()
+  run_date: str = Flag('the day in UTC that the result is filed under', today, 'YYYY-MM-DD', _is_date).field()
+  max_reject_ratio: float = Flag('exit 4 if more of the sources are rejects', 0.25, 'RATIO', _between(0, 1)).field()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IngestOptions(ArchiveJobOptions):
   """What `radbeam ingest` can be told."""
 
   labels: str = Flag(
     'folder (its name is the label), a CSV file, or none', ..., 'folder|FILE.csv|none', _are_labels
   ).field()
-  image_size: int = Flag('height and width of the result, in pixels', 224, 'N', _between(16, 4096)).field()
-  resize: Literal['pad', 'crop', 'stretch'] = Flag('how an image that is no square becomes one', 'pad').field()
-  channels: Literal[1, 3] = Flag('1 for grey, 3 for colour', 1).field()
+  image_size: int = _IMAGE_SIZE.field()
+  resize: Literal['pad', 'crop', 'stretch'] = _RESIZE.field()
+  channels: Literal[1, 3] = _CHANNELS.field()
   patient_from: Literal['auto', 'dicom', 'csv', 'pattern', 'member'] = Flag(
     'what tells patients apart; auto: the CSV, else DICOM, else the pattern', 'auto'
   ).field()
@@ -295,6 +321,29 @@ class ScoreOptions(ArchiveJobOptions):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InspectOptions(ReadingOptions):
+  """What `radbeam inspect` can be told."""
+
+  path: str = Flag('file, archive, folder, glob or gs://…', ..., 'PATH', _not_empty, positional=True).field()
+  member: str | None = Flag(
+    'which source of an archive or a folder: its number in the list, its name, or a source_id of a table',
+    None,
+    'N|NAME|ID',
+    _not_empty,
+  ).field()
+  frame: int | None = Flag('which frame; default: the first that has a row', None, 'N', _between(1)).field()
+  output: str | None = Flag('the picture, as displayed and as the model is fed', None, 'PICTURE.png', _is_png).field()
+  json: bool = Flag('the same as JSON', False).field()
+  names: bool = Flag('show the names of members, which may name patients', False).field()
+  image_size: int = _IMAGE_SIZE.field()
+  resize: Literal['pad', 'crop', 'stretch'] = _RESIZE.field()
+  channels: Literal[1, 3] = _CHANNELS.field()
+  pseudonym_key_file: str | None = Flag(
+    'shows ids as in the tables; default: the key under your configuration folder, if there is one', None, 'FILE'
+  ).field()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions(JobOptions):
   """What `radbeam demo` can be told."""
 
@@ -321,5 +370,6 @@ JOBS: Final[Mapping[str, Job]] = {
   'train': Job('a dataset in, a model bundle out', TrainJobOptions, False),
   'evaluate': Job('a bundle and a dataset in, metrics and a report out', EvaluateOptions, False),
   'score': Job('archives and a bundle in, a table with a row per image out', ScoreOptions, True),
+  'inspect': Job('one file as the pipeline sees it: facts, steps, picture', InspectOptions, False),
   'demo': Job('all of the above on a small synthetic export', DemoOptions, True),
 }

@@ -9,6 +9,7 @@ import numpy as np
 from transforms.conditions import FACTS, Candidate, Condition, hold, read_conditions
 from transforms.elements import Pixels
 from transforms.errors import InputError
+from transforms.trace import note_step
 from transforms.yaml_entries import Entry, check_keys, read_yaml
 
 Mode = Literal['flag', 'reject', 'mask']
@@ -77,6 +78,7 @@ def mask(image: Pixels, region: Region) -> Pixels:
     InputError: `burned-in` if a rectangle in pixels does not lie in the image:
       it was measured on another size, and would miss the text.
   """
+  note_step('masked: {} regions', len(region.mask_px) + len(region.mask_fraction))
   covered = np.array(image)
   height, width = image.shape[:2]
   for left, top, across, down in region.mask_px:

@@ -23,6 +23,7 @@ from transforms.jpeg_colour import decode_baseline
 from transforms.native_pixels import native_frame
 from transforms.pixel_layout import Layout
 from transforms.pydicom_codecs import decode_with_pydicom
+from transforms.trace import note_step
 from transforms.transfer_syntaxes import (
   DECODERS,
   DEFLATED_FRAMES,
@@ -57,8 +58,11 @@ def stored_frame(dataset: Dicom, layout: Layout, index: int, limits: Limits = DE
       `decoder-memory`.
   """
   values = _decode(dataset, layout, index, limits)
+  note_step('decoded by {}: {}', DECODERS.get(layout.transfer_syntax, 'numpy'), layout.transfer_syntax.name)
   if layout.samples == 3 or layout.keyword != 'PixelData' or layout.transfer_syntax in _CODESTREAM_CARRIES_BITS:
     return values
+  sign = 'signed' if layout.signed else 'unsigned'
+  note_step('kept {} of {} bits, the highest {}, {}', layout.bits_stored, layout.bits_allocated, layout.high_bit, sign)
   return mask_unused_bits(values, layout.bits_stored, _high_bit(layout))
 
 

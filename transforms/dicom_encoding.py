@@ -108,7 +108,7 @@ def _starts_with_element(data: bytes, start: int) -> bool:
 def _inflate(data: bytes, start: int, limits: Limits) -> bytes:
   """Inflates a data set (PS3.5 A.5); as much as is there where it breaks off."""
   allowed = min(limits.max_member_bytes, max(_FREE_INFLATION_BYTES, limits.max_inflation_ratio * len(data)))
-  window = zlib.MAX_WBITS if data[start] & 0x0F == 8 and data[start : start + 2] in _ZLIB_HEADERS else -zlib.MAX_WBITS
+  window = zlib.MAX_WBITS if data[start : start + 2] in _ZLIB_HEADERS else -zlib.MAX_WBITS
   inflater = zlib.decompressobj(window)
   try:
     inflated = inflater.decompress(memoryview(data)[start:], allowed + 1)

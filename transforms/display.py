@@ -30,6 +30,7 @@ from transforms.lookup_tables import look_up
 from transforms.order_statistics import Numbers
 from transforms.palettes import Palette, read_palette, supplemental_palette
 from transforms.pixel_layout import Layout
+from transforms.trace import note_step
 
 _MOST_LUT_BITS: Final = 16
 
@@ -50,9 +51,11 @@ def display_frame(values: StoredValues, dataset: DataSet, layout: Layout, index:
     InputError: `header-corrupt` if the palette or the modality LUT cannot be read.
   """
   if layout.samples == 3:
+    note_step('colour: {} of {} bits to RGB of 8', layout.photometric, layout.bits_stored)
     return _colour(values, layout.bits_stored)
   levels = grey_levels(values)
   if layout.photometric == 'PALETTE COLOR':
+    note_step('palette to RGB')
     return levels.paint(read_palette(dataset).paint)
   supplement = supplemental_palette(dataset)
   counted = _without_padding(dataset, layout) if supplement is None else supplement.leave_out
@@ -91,8 +94,17 @@ def _grey(levels: GreyLevels, counted: Weights, dataset: DataSet, layout: Layout
     render = partial(_render, modality, voi, turned)
     shown = levels.paint(render)
     if _shows_something(shown, levels, render, counted):
+      _note_inversion(turned, layout)
       return shown
+    note_step('taken back: it shows one grey only')
+  note_step('stretch: the middle 99 percent{}', '' if counted is all_count else ' of what is no padding')
+  _note_inversion(turned, layout)
   return levels.paint(partial(_render, modality, stretch(levels, modality, counted), turned))
+
+
+def _note_inversion(turned: bool, layout: Layout) -> None:
+  if turned:
+    note_step('inverted: {}', 'MONOCHROME1' if layout.photometric == 'MONOCHROME1' else 'PresentationLUTShape INVERSE')
 
 
 def _render(modality: Function, voi: Function, turned: bool, values: Numbers) -> Pixels:
@@ -133,9 +145,11 @@ def modality_function(dataset: DataSet, index: int) -> Function:
   """
   lut = item(dataset, 'ModalityLUTSequence')
   if lut is not None:
+    note_step('modality LUT')
     return look_up(lut)[0]
   group = frame_group(dataset, 'PixelValueTransformationSequence', index)
   slope, intercept = number(group, 'RescaleSlope') or 1, number(group, 'RescaleIntercept') or 0
+  note_step('rescale: slope {}, intercept {}', slope, intercept)
   return lambda values: finite(values * slope + intercept)
 
 
@@ -162,6 +176,7 @@ def _voi_lut(group: DataSet) -> Function | None:
   except InputError:  # an item without table is seen in the wild: the window speaks for the image as well
     return None
   greatest = (1 << min(max(bits, 1), _MOST_LUT_BITS)) - 1
+  note_step('VOI LUT: to 0…{}', greatest)
   return lambda values: np.clip(entry(values) / greatest, 0, 1)
 
 
@@ -169,7 +184,11 @@ def _voi_window(group: DataSet) -> Function | None:
   center, width = number(group, 'WindowCenter'), number(group, 'WindowWidth')
   if center is None or width is None:
     return None
-  return window(center, width, text(group, 'VOILUTFunction') or 'LINEAR')
+  declared = text(group, 'VOILUTFunction')
+  function = declared if declared in ('SIGMOID', 'LINEAR_EXACT') else 'LINEAR'
+  shares = window(center, width, function)
+  note_step('window: center {}, width {}, {}{}', center, width, function, '' if shares else ': not allowed')
+  return shares
 
 
 def window(center: float, width: float, function: str) -> Function | None:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from transforms.elements import Pixels
+from transforms.trace import note_step
 
 Resize = Literal['pad', 'crop', 'stretch']
 
@@ -80,11 +81,14 @@ def preprocess(image: Pixels, spec: PreprocessSpec) -> Pixels:
     (image_size, image_size, 3) for three.
   """
   fitted = _fit(_match_channels(image, spec.channels), spec)
+  height, width = image.shape[:2]
+  note_step('{}: {} x {} to {} x {}', spec.resize, width, height, spec.image_size, spec.image_size)
   return np.ascontiguousarray(fitted)
 
 
 def _match_channels(image: Pixels, channels: int) -> Pixels:
   if channels == 1 and image.ndim == 3:
+    note_step('grey: Rec. 601 luma of RGB')
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # Rec. 601 luma
   if channels == 3 and image.ndim == 2:
     return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)

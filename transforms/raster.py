@@ -17,6 +17,7 @@ from transforms.errors import InputError
 from transforms.grey_levels import stretch_to_8_bit
 from transforms.png_chunks import without_ancillary_chunks
 from transforms.sniff import Kind
+from transforms.trace import note_step
 
 # What OpenCV says of broken files would stand in the logs, once for each.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -98,7 +99,11 @@ def decode_raster(data: bytes, header: RasterHeader, channels: Literal[1, 3]) ->
   image = _imdecode(data if header.process else without_ancillary_chunks(data), flags)
   if image is None or image.shape[:2] != (header.rows, header.columns):
     raise InputError('decode-failed', f'{header.columns} x {header.rows} pixels declared')
+  note_step('decoded by OpenCV: {}', 'JPEG' if header.process else f'PNG of {header.bits} bits')
+  if channels == 1 and not header.is_grey:
+    note_step('grey: Rec. 601 luma of RGB')
   if wide_grey:
+    note_step('stretch: the middle 99 percent')
     image = stretch_to_8_bit(image)
   return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim < channels == 3 else image
 
@@ -113,6 +118,12 @@ def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
     return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
   except cv2.error:  # most defects return None; some, such as a failed assertion on the size, end here
     return None
+
+
+def encode_png(image: Pixels) -> bytes:
+  """A PNG of a grey or RGB picture, without any word about it."""
+  _, data = cv2.imencode('.png', image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+  return data.tobytes()
 
 
 def read_jpeg_header(data: bytes) -> RasterHeader:

@@ -73,18 +73,29 @@ def read_tasks(batch: Batch, opener: Opener, options: DecodeOptions, originals: 
     yield lambda: _read_range(batch, opener, options, originals)
 
 
-def _read_range(batch: Batch, opener: Opener, options: DecodeOptions, originals: int) -> ReadBatch:
-  archive, limits = batch.archive, options.limits
+def read_contents(batch: Batch, opener: Opener, limits: Limits) -> Iterator[Content]:
+  """The sources of a batch with their bytes, archives inside it opened, one at a time and none decoded."""
   walk = Walk(limits, bytes_in_flight(), stream_allowance(limits))
-  if archive.kind == 'broken':
-    contents: Iterator[Content | None] = iter([Content(Source(archive.name, ''), InputError(*archive.problem))])
-  elif archive.kind == 'folder':
-    contents = _read_files(batch, opener, walk, limits)
-  else:
-    contents = _read_members(batch, opener, walk, limits)
+  is_stream = batch.archive.kind == 'stream'
+  contents = _read_stream(batch.archive, opener, walk) if is_stream else _contents(batch, opener, walk, limits)
+  return (content for content in contents if content)
+
+
+def _read_range(batch: Batch, opener: Opener, options: DecodeOptions, originals: int) -> ReadBatch:
+  walk = Walk(options.limits, bytes_in_flight(), stream_allowance(options.limits))
   walk.listed += len(batch.members) or 1  # a broken archive has no members, and one row
+  contents = _contents(batch, opener, walk, options.limits)
   sources = _decode_all((content for content in contents if content), options, originals)
   return ReadBatch(sources, walk.listed)
+
+
+def _contents(batch: Batch, opener: Opener, walk: Walk, limits: Limits) -> Iterator[Content | None]:
+  archive = batch.archive
+  if archive.kind == 'broken':
+    return iter([Content(Source(archive.name, ''), InputError(*archive.problem))])
+  if archive.kind == 'folder':
+    return _read_files(batch, opener, walk, limits)
+  return _read_members(batch, opener, walk, limits)
 
 
 def _read_files(batch: Batch, opener: Opener, walk: Walk, limits: Limits) -> Iterator[Content | None]:

@@ -1,19 +1,36 @@
 """Files by path or URL: Beam's FileSystems, and the few local operations that it lacks.
 
-The one place that knows how local disk and object stores differ.
+The one place that knows how local disk and object stores differ. Beam is
+loaded where it is needed: to look at one local file takes less time than that.
 """
 
 import contextlib
 import glob
 import os
 import pathlib
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
+if TYPE_CHECKING:
+  from apache_beam.io.filesystems import FileSystems
+
+_URL: Final = re.compile(r'[a-zA-Z][-a-zA-Z0-9+.]*://')  # as Beam tells them
+
+
+def _beam() -> 'type[FileSystems]':
+  from apache_beam.io.filesystems import FileSystems
+
+  return FileSystems
+
+
+def _as_it_is() -> str:
+  """Files are not unpacked by their names."""
+  from apache_beam.io.filesystem import CompressionTypes
+
+  return CompressionTypes.UNCOMPRESSED
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,19 +45,19 @@ class StoredFile:
 
 def is_local(path: str) -> bool:
   """Whether a path is of this machine's file system."""
-  return FileSystems.get_scheme(path) is None
+  return _URL.match(path) is None
 
 
 def join(base: str, *parts: str) -> str:
   """Joins a path or URL."""
-  return FileSystems.join(base, *parts)
+  return os.path.join(base, *parts) if is_local(base) else _beam().join(base, *parts)
 
 
 def open_read(path: str) -> BinaryIO:
   """Opens a file for ranged reading, as it stands."""
   if is_local(path):
     return open(path, 'rb')
-  return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+  return _beam().open(path, compression_type=_as_it_is())
 
 
 def open_write(path: str) -> BinaryIO:
@@ -48,7 +65,7 @@ def open_write(path: str) -> BinaryIO:
   if is_local(path):
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     return open(path, 'wb')
-  return FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+  return _beam().create(path, compression_type=_as_it_is())
 
 
 def read_bytes(path: str) -> bytes:
@@ -73,13 +90,13 @@ def write_atomically(path: str, data: bytes) -> None:
 
 def exists(path: str) -> bool:
   """Whether there is a file or folder of this name."""
-  return FileSystems.exists(path)
+  return os.path.exists(path) if is_local(path) else _beam().exists(path)
 
 
 def delete_tree(path: str) -> None:
   """Deletes a folder with all that is in it; nothing happens if there is none."""
-  if FileSystems.exists(path):
-    FileSystems.delete([path])
+  if exists(path):
+    _beam().delete([path])
 
 
 def delete_if_empty(path: str) -> None:
@@ -121,7 +138,7 @@ def _local_file(path: str) -> StoredFile:
 
 def _list_remote(path: str) -> Iterator[StoredFile]:
   patterns = [path, f'{path.rstrip("/")}/**']
-  for result in FileSystems.match(patterns):
+  for result in _beam().match(patterns):
     for found in result.metadata_list:
       if not found.path.endswith('/'):
         yield StoredFile(found.path, found.size_in_bytes, str(found.last_updated_in_seconds))

@@ -1,5 +1,4 @@
 import dataclasses
-import io
 import pathlib
 import stat
 
@@ -15,7 +14,6 @@ from pipelines.dataset_shards import (
   Annotator,
   DatasetSpec,
   encode_example,
-  encode_png,
   write_dataset_shard,
 )
 from pipelines.staging import ShardResult
@@ -77,12 +75,6 @@ def test_an_example_holds_the_pixels_as_they_are(shape: tuple[int, ...]) -> None
     assert features['image_id'].bytes_list.value[0] == b'id'
     assert ('label' in features) == (label is not None)
     assert label is None or features['label'].bytes_list.value[0] == b'sick'
-
-
-@pytest.mark.parametrize('shape', [(16, 8), (16, 8, 3)])
-def test_a_sample_is_a_png_in_the_right_colours(shape: tuple[int, ...]) -> None:
-  image: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-  assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(image)))), image)
 
 
 def picture(number: int) -> NDArray[np.uint8]:

@@ -113,6 +113,14 @@ def test_damaged_deflate_is_the_input_s_defect() -> None:
   assert caught.value.code == 'header-corrupt'
 
 
+@pytest.mark.parametrize('cut', range(4))
+def test_a_deflated_data_set_that_is_cut_before_it_begins_is_the_input_s_defect(cut: int) -> None:
+  data = meta(DeflatedExplicitVRLittleEndian) + deflated(EXPLICIT)[:3]
+  with pytest.raises(InputError) as caught:
+    read_dicom(data[: len(data) - cut], Limits())
+  assert caught.value.code == 'header-corrupt'
+
+
 @pytest.mark.parametrize('ratio', [100, 1000])
 def test_inflation_is_limited(ratio: int) -> None:
   data = meta(DeflatedExplicitVRLittleEndian) + deflated(EXPLICIT + bytes(32 << 20))

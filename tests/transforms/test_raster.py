@@ -10,7 +10,7 @@ from PIL import Image
 from tests.transforms import pictures
 from transforms.elements import Limits, Pixels
 from transforms.errors import InputError
-from transforms.raster import decode_raster, read_jpeg_header, read_raster_header
+from transforms.raster import decode_raster, encode_png, read_jpeg_header, read_raster_header
 from transforms.sniff import Kind, sniff
 
 GREY = pictures.gradient(50, 70, 8)
@@ -160,3 +160,9 @@ def test_a_jpeg_of_very_many_scans_is_a_bomb() -> None:
   scan = data[data.index(b'\xff\xda') : data.index(b'\xff\xda') + 10]
   with pytest.raises(InputError, match='bomb'):
     read_raster_header(data[:-2] + 200 * scan + data[-2:], Kind.JPEG, Limits())
+
+
+@pytest.mark.parametrize('shape', [(16, 8), (16, 8, 3)])
+def test_what_is_encoded_as_png_has_the_right_colours(shape: tuple[int, ...]) -> None:
+  image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+  assert np.array_equal(np.asarray(Image.open(BytesIO(encode_png(image)))), image)
