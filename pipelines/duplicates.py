@@ -70,17 +70,18 @@ def table_of(result: ShardResult, role: str) -> StagedFile:
 
 def read_digests(result: ShardResult, role: str) -> Iterator[tuple[int, bytes]]:
   """What is needed of the images of a shard, packed."""
-  table = _read(table_of(result, role).path, (*_COLUMNS, *_ANNOTATIONS))
+  table = read_columns(table_of(result, role).path, (*_COLUMNS, *_ANNOTATIONS))
   columns = {name: table[name].to_pylist() for name in table.column_names}
   rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
   return pack_images(result.number, [ImageKeys(n, **row) for n, row in enumerate(rows) if row['pixel_sha256']])
 
 
-def _read(path: str, names: Sequence[str]) -> pa.Table:
-  """The columns among these that the file has."""
+def read_columns(path: str, names: Sequence[str] | None = None) -> pa.Table:
+  """The columns among these that a Parquet file has, or all; by this thread alone: Arrow's would keep memory each."""
   with storage.open_read(path) as file:
-    parquet = pq.ParquetFile(file)
-    return parquet.read([name for name in names if name in parquet.schema_arrow.names])
+    parquet = pq.ParquetFile(file, pre_buffer=False)
+    known = parquet.schema_arrow.names
+    return parquet.read(known if names is None else [name for name in names if name in known], use_threads=False)
 
 
 def _find(bucket: tuple[int, Iterable[bytes]]) -> Iterator[Any]:
@@ -107,10 +108,8 @@ def write_flags(result: ShardResult, flags: Mapping[int, str], staging: str, rol
   """Writes the rows of a shard again, with flags at some positions, under a new name."""
   staged = StagedWriter(staging, result.number)
   old = table_of(result, role)
-  with storage.open_read(old.path) as file:
-    table = pq.read_table(file)
   with storage.open_write(staged.path(role)) as file:
-    write_arrow(file, _flagged(table, flags))
+    write_arrow(file, _flagged(read_columns(old.path), flags))
   new = staged.describe(role)
   return replace(result, files=tuple(new if file == old else file for file in result.files))
 

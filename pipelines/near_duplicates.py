@@ -6,11 +6,9 @@ from typing import Any, Final
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipelines.duplicates import table_of
+from pipelines.duplicates import read_columns, table_of
 from pipelines.staging import ShardResult
-from transforms import storage
 from transforms.duplicates import FLAGS
 from transforms.near_duplicates import (
   HashedImage,
@@ -50,8 +48,8 @@ class FindNearDuplicates(beam.PTransform):
 
 def read_hashes(result: ShardResult, distance: int) -> Iterator[tuple[tuple[int, int], bytes]]:
   """The perceptual hashes of a shard's images, packed by band."""
-  with storage.open_read(table_of(result, 'index').path) as file:
-    rows = pq.read_table(file, columns=['source_id', 'perceptual_hash', 'quality']).to_pylist()
+  names = ('source_id', 'perceptual_hash', 'quality')
+  rows = read_columns(table_of(result, 'index').path, names).to_pylist()
   images = [
     HashedImage(position, row['source_id'], row['perceptual_hash'])
     for position, row in enumerate(rows)
@@ -81,9 +79,8 @@ def near_duplicate_rows(near: NearDuplicates, results: Sequence[ShardResult]) ->
 def _read_rows(pairs: Records, results: Sequence[ShardResult]) -> Iterator[tuple[Place, dict[str, Any]]]:
   paths = {result.number: table_of(result, 'index').path for result in results}
   for shard, positions in places(pairs).items():
-    with storage.open_read(paths[shard]) as file:
-      table = pq.read_table(file, columns=list(_REPORTED)).take(pa.array(positions))
-    yield from (((shard, position), row) for position, row in zip(positions, table.to_pylist(), strict=True))
+    rows = read_columns(paths[shard], _REPORTED).take(pa.array(positions)).to_pylist()
+    yield from (((shard, position), row) for position, row in zip(positions, rows, strict=True))
 
 
 def summary(near: NearDuplicates, lines: Sequence[Mapping[str, Any]], distance: int) -> dict[str, int]:
