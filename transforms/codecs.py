@@ -13,7 +13,7 @@ from pydicom.uid import (
   RLELossless,
 )
 
-from transforms.codestreams import read_codestream
+from transforms.codestreams import read_codestream, without_jp2_header
 from transforms.decode_pool import decode_pool
 from transforms.dicom import Dicom
 from transforms.elements import DEFAULT_LIMITS, Limits
@@ -82,6 +82,8 @@ def _decode_codestream(codestream: bytes, layout: Layout, limits: Limits) -> Sto
   _check_codestream(codestream, layout)
   if layout.transfer_syntax == JPEGBaseline8Bit:
     return decode_baseline(codestream, layout)
+  if layout.transfer_syntax in OPENJPEG_SYNTAXES:
+    codestream = without_jp2_header(codestream)
   if layout.transfer_syntax in NATIVE_SYNTAXES:
     return decode_pool().decode(codestream, layout, limits)
   return decode_with_pydicom(codestream, layout)

@@ -54,9 +54,21 @@ def read_codestream(data: bytes) -> Codestream | None:
     return _jpeg(data)
   if data.startswith(_JXL_STARTS):
     raise InputError('unsupported-transfer-syntax', 'JPEG XL')
-  # A JP2 header that was left on is against the standard (PS3.5 A.4.4), and common.
-  start = data.find(_J2K_START, 0, _MOST_JP2_BYTES) if data.startswith(_JP2_START) else 0
+  start = _start_of_j2k(data)
   return _j2k(data, start) if start >= 0 and data.startswith(_J2K_START, start) else None
+
+
+def without_jp2_header(data: bytes) -> bytes:
+  """A JPEG 2000 frame from its codestream on.
+
+  A header that was left on is against the standard (PS3.5 A.4.4), and common.
+  pydicom walks its boxes, without end if one has no length.
+  """
+  return data[max(0, _start_of_j2k(data)) :]
+
+
+def _start_of_j2k(data: bytes) -> int:
+  return data.find(_J2K_START, 0, _MOST_JP2_BYTES) if data.startswith(_JP2_START) else 0
 
 
 def _jpeg(data: bytes) -> Codestream:

@@ -12,7 +12,7 @@ from pydicom.uid import (
 )
 
 from tests.transforms import pictures
-from transforms.codestreams import Codestream, read_codestream
+from transforms.codestreams import Codestream, read_codestream, without_jp2_header
 from transforms.errors import InputError
 
 
@@ -58,3 +58,8 @@ def test_what_is_refused(data: bytes, code: str) -> None:
   with pytest.raises(InputError) as caught:
     read_codestream(data)
   assert caught.value.code == code
+
+
+@pytest.mark.parametrize('header', [b'', b'\0\0\0\x0cjP  \r\n\x87\n' + bytes(60)])  # boxes without length
+def test_a_jp2_header_is_taken_off(header: bytes) -> None:
+  assert without_jp2_header(header + J2K) == J2K
