@@ -50,8 +50,7 @@ def broken(*kinds: Kind) -> st.SearchStrategy[bytes]:
 @pytest.fixture(scope='module')
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[pathlib.Path]:
   folder = tmp_path_factory.mktemp('seeds')
-  # gdcm ends the process over some lossless JPEGs: they come in here with the processes that it is to run in.
-  return [write(folder, seed) for seed in _SEEDS if 'JPEGLossless' not in seed[0]]
+  return [write(folder, seed) for seed in _SEEDS]
 
 
 def write(folder: pathlib.Path, seed: Seed) -> pathlib.Path:
@@ -94,8 +93,8 @@ def test_reading_a_header_raises_input_errors_only(data: bytes) -> None:
 
 
 @_EXAMPLES
-@given(broken(Kind.JPEG, Kind.PNG, Kind.GIF, Kind.BMP, Kind.TIFF))
-def test_decoding_a_picture_is_total(data: bytes) -> None:
+@given(broken(Kind.DICOM) | broken(Kind.JPEG, Kind.PNG, Kind.GIF, Kind.BMP, Kind.TIFF))
+def test_decoding_is_total(data: bytes) -> None:
   frames = list(decode_source(data, DecodeOptions()))
   assert frames
   assert all((frame.pixels is None) != (frame.error is None) for frame in frames)
