@@ -10,6 +10,7 @@ from PIL import ImageCms
 
 from tests.transforms.pictures import colours, gradient, png
 from transforms.elements import Limits
+from transforms.errors import InputError
 from transforms.png_chunks import without_ancillary_chunks
 from transforms.raster import decode_raster, read_raster_header
 from transforms.sniff import Kind
@@ -54,13 +55,25 @@ def test_transparency_stays() -> None:
   assert [*kinds(without_ancillary_chunks(data))][:2] == [b'IHDR', b'tRNS']
 
 
-@pytest.mark.parametrize('end', range(0, 400, 7))
-def test_a_file_that_is_cut_anywhere_stays_cut(end: int) -> None:
+@pytest.mark.parametrize('kept', [0, 0.1, 0.5, 0.9, 0.999])
+def test_a_file_that_breaks_off_is_refused(kept: float) -> None:
+  data = with_chunks(png(gradient(bits=8)), chunk(b'tEXt', b'Author\0' + 200 * b'x'))
+  with pytest.raises(InputError) as caught:
+    without_ancillary_chunks(data[: 8 + int(kept * (len(data) - 8))])
+  assert caught.value.code == 'decode-failed'
+
+
+@pytest.mark.parametrize('kind', [b'PLTE', b'IDAT', b'tEXt'])
+def test_a_chunk_that_declares_more_than_there_is_takes_no_memory(kind: bytes) -> None:
   plain = png(gradient(bits=8))
-  data = with_chunks(plain, chunk(b'tEXt', b'Author\0' + 200 * b'x'))[:end]
-  kept = without_ancillary_chunks(data)
-  assert len(kept) <= len(data)
-  assert plain.startswith(kept)
+  data = plain[:33] + b'\xd4\0\0\0' + kind + plain[33:]
+  done = subprocess.run([sys.executable, '-c', _PEAK], input=data, capture_output=True, check=True)
+  assert int(done.stdout) < 200 << 10  # KiB
+
+
+def test_what_follows_the_end_is_dropped() -> None:
+  plain = png(gradient(bits=8))
+  assert without_ancillary_chunks(plain + b'\xff\xff\xff\xffIDAT') == plain
 
 
 @pytest.mark.parametrize(
@@ -72,6 +85,16 @@ def test_grey_of_a_colour_picture_does_not_depend_on_what_is_said_of_its_gamma(e
   np.testing.assert_array_equal(decode_raster(with_chunks(plain, extra), header, 1), decode_raster(plain, header, 1))
 
 
+_PEAK = """
+import pathlib, re, sys
+from transforms.decode import DecodeOptions, decode_source
+def peak():
+  return int(re.search('VmHWM:[^0-9]*([0-9]+)', pathlib.Path('/proc/self/status').read_text())[1])
+before = peak()
+[frame] = decode_source(sys.stdin.buffer.read(), DecodeOptions())
+assert frame.error.code == 'decode-failed'
+print(peak() - before)
+"""
 _DECODE = """
 import sys
 from transforms.decode import DecodeOptions, decode_source
