@@ -189,7 +189,7 @@ class ReadingOptions(JobOptions):
     _between(1),
     'limits',
   ).field()
-  max_members: int = Flag('members of one archive', 1_000_000, 'N', _between(1), 'limits').field()
+  max_members: int = Flag('members of one archive', 500_000, 'N', _between(1), 'limits').field()
   max_nesting: int = Flag('archives inside archives', 3, 'N', _between(0), 'limits').field()
   max_pixels: int = Flag('pixels of one image', 100_000_000, 'N', _between(1), 'limits').field()
   max_decode_seconds: int = Flag('for one frame of a codec that may hang', 60, 'N', _between(1), 'limits').field()

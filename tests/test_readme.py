@@ -1,9 +1,11 @@
 """The README's tables are those of the code."""
 
+import dataclasses
 import pathlib
 import re
 
 from pipelines.exits import Exit
+from pipelines.options import ArchiveJobOptions, flag_of
 from pipelines.schemas import PREDICTIONS
 from transforms.burned_in import read_regions
 from transforms.conditions import FACTS
@@ -12,6 +14,7 @@ from transforms.quality import FLAGS
 from transforms.select import read_rules
 
 README = (pathlib.Path(__file__).parent.parent / 'README.md').read_text(encoding='utf-8')
+DOCS = pathlib.Path(__file__).parent.parent / 'docs'
 
 
 def table(heading: str) -> list[list[str]]:
@@ -49,6 +52,15 @@ def test_the_examples_of_rules_can_be_used() -> None:
 def test_exit_codes_are_those_of_the_code() -> None:
   described = {int(cells[0]) for cells in table('Exit codes')}
   assert described == {Exit.DONE, Exit.CRASHED, Exit.USAGE, Exit.NOTHING_TO_DO, Exit.TOO_MANY_REJECTS}
+
+
+def test_codes_and_limits_of_archives_are_those_of_the_code() -> None:
+  text = (DOCS / 'archives.md').read_text(encoding='utf-8')
+  limits = {field.name for field in dataclasses.fields(ArchiveJobOptions) if flag_of(field).group == 'limits'}
+  named = set(re.findall(r'`--(\w+)`', text))
+  assert {'max_member_bytes', 'max_spooled_bytes', 'max_inflated_bytes', 'max_members'} <= named <= limits
+  codes = set(re.findall(r'`([a-z]+(?:-[a-z]+)+|bomb)`', text))
+  assert {code for code in CODES if code.startswith('archive-')} - {'archive-empty'} <= codes <= set(CODES)
 
 
 def test_no_placeholder_is_left() -> None:

@@ -28,20 +28,43 @@ def decode_threads() -> ThreadPoolExecutor:
   return ThreadPoolExecutor(usable_cores(), thread_name_prefix='decode')
 
 
-def run_in_order(tasks: Iterable[Callable[[], T]], pool: ThreadPoolExecutor, ahead: int) -> Iterator[T]:
+def run_in_order(
+  tasks: Iterable[Callable[[], T]],
+  pool: ThreadPoolExecutor,
+  ahead: int,
+  rest_of: Callable[[T], Callable[[], T] | None] = lambda _: None,
+) -> Iterator[T]:
   """Runs tasks in the pool and yields their results in the order of the tasks.
 
   At most `ahead` tasks are started and not yet taken: what they hold bounds
   the memory. The first exception cancels what has not started.
+
+  Args:
+    tasks: what to run.
+    pool: where.
+    ahead: see above.
+    rest_of: finds in a result the task that is left to be run of the same
+      work, whose results come before those of the next task.
   """
   pending: deque[Future[T]] = deque()
+
+  def take() -> Iterator[T]:
+    while True:
+      result = pending.popleft().result()
+      rest = rest_of(result)
+      if rest:
+        pending.appendleft(pool.submit(rest))
+      yield result
+      if not rest:
+        return
+
   try:
     for task in tasks:
       pending.append(pool.submit(task))
       if len(pending) >= ahead:
-        yield pending.popleft().result()
+        yield from take()
     while pending:
-      yield pending.popleft().result()
+      yield from take()
   finally:
     for future in pending:
       future.cancel()

@@ -90,7 +90,7 @@ class Limits:
   max_spooled_bytes: int = 8 << 30  # a zip inside an archive, as a temporary file
   max_inflation_ratio: int = 1000  # only beyond 16 MiB: small files of one grey compress well
   max_inflated_bytes: int = 1 << 30  # an archive with all inside it; more where its size times the ratio is more
-  max_members: int = 1_000_000
+  max_members: int = 500_000
   max_nesting: int = 3
   max_pixels: int = 100_000_000
   max_decode_seconds: int = 60  # of one frame, in a decode process

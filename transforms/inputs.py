@@ -93,7 +93,8 @@ def _kind(file: StoredFile, name: str, limits: Limits) -> Kind:
 
 def _loose(file: StoredFile, below: str) -> Member:
   version = zlib.crc32(file.fingerprint.encode())  # a changed file makes another shard
-  return Member(below, 0, 0, version, file.size_bytes, problem='' if file.regular else 'link')
+  problem = '' if file.regular else 'link' if file.readable else 'read-failed'
+  return Member(below, 0, 0, version, file.size_bytes, problem=problem)
 
 
 def _list_archive(archive: Archive, kind: Kind, limits: Limits) -> Iterator[Batch]:

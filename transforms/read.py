@@ -29,6 +29,8 @@ Task = Callable[[], 'ReadBatch']
 
 _STREAM_BATCH_BYTES: Final = 32 << 20
 _STREAM_BATCH_MEMBERS: Final = 32
+_PART_SOURCES: Final = 128  # more than a batch has, unless there are archives in it
+_PART_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,16 +49,20 @@ class ReadBatch:
   Attributes:
     listed: sources according to the listings: of the batch, and of archives
       inside it that were opened; counted apart from `sources`.
+    rest: what is left to be read of the batch: archives inside it may hold
+      far more than can be in memory at a time.
   """
 
   sources: tuple[ReadSource, ...]
   listed: int
+  rest: Task | None = None
 
 
 def read_tasks(batch: Batch, opener: Opener, options: DecodeOptions, originals: int = 0) -> Iterator[Task]:
   """Cuts the work on a batch into tasks for a pool of threads, in order.
 
-  A range is one task that reads and decodes. A stream is read here, by the
+  A range is one task that reads and decodes, and leaves a rest where there is
+  more than expected. A stream is read here, by the
   caller's thread, and only decoded in the tasks; its content in memory is
   bounded by the tasks that the caller keeps, and for large members by the
   budget of the process: each task must be on its way before the next is asked for.
@@ -70,23 +76,52 @@ def read_tasks(batch: Batch, opener: Opener, options: DecodeOptions, originals: 
   if batch.archive.kind == 'stream':
     yield from _stream_tasks(batch.archive, opener, options, originals)
   else:
-    yield lambda: _read_range(batch, opener, options, originals)
+    yield lambda: _Range(batch, opener, options, originals).read()
 
 
 def read_contents(batch: Batch, opener: Opener, limits: Limits) -> Iterator[Content]:
-  """The sources of a batch with their bytes, archives inside it opened, one at a time and none decoded."""
+  """The sources of a batch with their bytes, archives inside it opened, none decoded; drop each before the next."""
   walk = Walk(limits, bytes_in_flight(), stream_allowance(limits))
   is_stream = batch.archive.kind == 'stream'
   contents = _read_stream(batch.archive, opener, walk) if is_stream else _contents(batch, opener, walk, limits)
   return (content for content in contents if content)
 
 
-def _read_range(batch: Batch, opener: Opener, options: DecodeOptions, originals: int) -> ReadBatch:
-  walk = Walk(options.limits, bytes_in_flight(), stream_allowance(options.limits))
-  walk.listed += len(batch.members) or 1  # a broken archive has no members, and one row
-  contents = _contents(batch, opener, walk, options.limits)
-  sources = _decode_all((content for content in contents if content), options, originals)
-  return ReadBatch(sources, walk.listed)
+def run(task: Task) -> Iterator[ReadBatch]:
+  """Runs a task and what it leaves, in this thread."""
+  rest: Task | None = task
+  while rest:
+    result = rest()
+    rest = result.rest
+    yield result
+
+
+class _Range:
+  """A batch of references, read part by part."""
+
+  def __init__(self, batch: Batch, opener: Opener, options: DecodeOptions, originals: int) -> None:
+    self._walk = Walk(options.limits, bytes_in_flight(), stream_allowance(options.limits))
+    self._walk.listed = len(batch.members) or 1  # a broken archive has no members, and one row
+    self._contents = (content for content in _contents(batch, opener, self._walk, options.limits) if content)
+    self._options = options
+    self._originals = originals
+
+  def read(self) -> ReadBatch:
+    """The next part, as much as may be held at a time."""
+    sources: list[ReadSource] = []
+    held = 0
+    for content in self._contents:
+      source = _decode(content, self._options, keep_original=self._originals > 0)
+      self._originals -= 1
+      sources.append(source)
+      held += sum(frame.pixels.nbytes for frame in source.frames if frame.pixels is not None)
+      if len(sources) >= _PART_SOURCES or held >= _PART_BYTES:
+        return self._part(sources, self.read)
+    return self._part(sources, None)
+
+  def _part(self, sources: list[ReadSource], rest: Task | None) -> ReadBatch:
+    listed, self._walk.listed = self._walk.listed, 0
+    return ReadBatch(tuple(sources), listed, rest)
 
 
 def _contents(batch: Batch, opener: Opener, walk: Walk, limits: Limits) -> Iterator[Content | None]:

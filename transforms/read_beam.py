@@ -74,4 +74,4 @@ def read_shard(shard: Shard, options: DecodeOptions, originals: int = 0) -> Iter
     read_tasks(batch, storage.open_read, options, originals if position == 0 else 0)
     for position, batch in enumerate(shard.batches)
   )
-  return run_in_order(tasks, decode_threads(), ahead=2 * usable_cores())
+  return run_in_order(tasks, decode_threads(), ahead=2 * usable_cores(), rest_of=lambda part: part.rest)

@@ -35,12 +35,18 @@ def _as_it_is() -> str:
 
 @dataclass(frozen=True, slots=True, order=True)
 class StoredFile:
-  """A file found under an input; `fingerprint` changes when its content may have changed."""
+  """A file found under an input; `fingerprint` changes when its content may have changed.
+
+  Attributes:
+    regular: neither a device nor a pipe, nor a link that leads nowhere.
+    readable: False for a folder that may not be listed, which stands for what is in it.
+  """
 
   path: str
   size_bytes: int
   fingerprint: str
   regular: bool = True
+  readable: bool = True
 
 
 def is_local(path: str) -> bool:
@@ -114,9 +120,11 @@ def list_files(path: str) -> Iterator[StoredFile]:
 
 def _list_local(path: str) -> Iterator[StoredFile]:
   if os.path.isdir(path):
-    for folder, folders, names in os.walk(path, onerror=_raise):
+    refused: list[StoredFile] = []
+    for folder, folders, names in os.walk(path, onerror=lambda error: _keep(error, refused)):
       links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # not followed, but not lost
       yield from (_local_file(os.path.join(folder, name)) for name in [*names, *links])
+    yield from refused
   elif os.path.lexists(path):
     yield _local_file(path)
   else:
@@ -124,9 +132,11 @@ def _list_local(path: str) -> Iterator[StoredFile]:
       yield from _list_local(os.path.normpath(match))
 
 
-def _raise(error: OSError) -> None:
+def _keep(error: OSError, refused: list[StoredFile]) -> None:
   """A folder that cannot be read is no empty folder."""
-  if not isinstance(error, FileNotFoundError):  # moved away while the others were listed
+  if isinstance(error, PermissionError):
+    refused.append(StoredFile(error.filename, 0, '', regular=False, readable=False))
+  elif not isinstance(error, FileNotFoundError):  # moved away while the others were listed
     raise error
 
 

@@ -44,6 +44,7 @@ class Entry:
   packed: bytes | None = None
   crc32: int | None = None
   size: int | None = None
+  packed_size: int | None = None
   offset: int | None = None
   mode: int = 0o100644
   host: int = 3
@@ -61,7 +62,8 @@ class Entry:
   @property
   def fields(self) -> tuple[int, int, int]:
     crc32 = zlib.crc32(self.content) if self.crc32 is None else self.crc32
-    return crc32, len(self.packed_content), len(self.content) if self.size is None else self.size
+    packed = len(self.packed_content) if self.packed_size is None else self.packed_size
+    return crc32, packed, len(self.content) if self.size is None else self.size
 
   def raw_name(self, name: str | bytes) -> bytes:
     return name if isinstance(name, bytes) else name.encode()
@@ -111,14 +113,22 @@ def raw_zip(
   body, central = bytes(written), bytes(places)
   start = len(body) - (0 if count_prefix else len(prefix))
   count = len(entries) if count is None else count
-  tail = b''
-  if large:
-    end64 = len(body) + len(central)
-    tail = struct.pack('<4sQ2H2L4Q', b'PK\6\6', 44, 45, 45, 0, 0, count, count, len(central), start)
-    tail += struct.pack('<4sLQL', b'PK\6\7', 0, end64, 1)
-    end = struct.pack('<4s4H2LH', b'PK\5\6', 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, len(comment))
-  else:
-    end = struct.pack(
-      '<4s4H2LH', b'PK\5\6', disk, disk, count & 0xFFFF, count & 0xFFFF, len(central), start, len(comment)
-    )
-  return body + central + tail + end + comment
+  return body + central + zip_end(len(central), start, count, large, disk, len(body) + len(central), comment)
+
+
+def zip_end(
+  length: int,
+  start: int,
+  count: int,
+  large: bool = False,
+  disk: int = 0,
+  place: int | None = None,
+  comment: bytes = b'',
+) -> bytes:
+  """What stands behind the directory; `place` is where it stands in the file."""
+  end, place = b'PK\5\6', start + length if place is None else place
+  if not large:
+    return struct.pack('<4s4H2LH', end, disk, disk, *[count & 0xFFFF] * 2, length, start, len(comment)) + comment
+  record = struct.pack('<4sQ2H2L4Q', b'PK\6\6', 44, 45, 45, 0, 0, count, count, length, start)
+  locator = struct.pack('<4sLQL', b'PK\6\7', 0, place, 1)
+  return record + locator + struct.pack('<4s4H2LH', end, 0, 0, *[0xFFFF] * 2, *[0xFFFFFFFF] * 2, len(comment)) + comment

@@ -51,6 +51,16 @@ def test_tasks_run_at_the_same_time(pool: ThreadPoolExecutor) -> None:
   assert len(list(run_in_order([lambda: both_run.wait(PATIENCE_S)] * 2, pool, ahead=2))) == 2
 
 
+@pytest.mark.parametrize('ahead', [1, 2, 5])
+def test_what_a_task_leaves_is_run_before_the_next_result_is_taken(pool: ThreadPoolExecutor, ahead: int) -> None:
+  def task(name: str, left: int) -> Callable[[], tuple[str, int]]:
+    return lambda: (name, left)
+
+  tasks = [task('a', 2), task('b', 0), task('c', 1)]
+  results = run_in_order(tasks, pool, ahead, lambda result: task(result[0], result[1] - 1) if result[1] else None)
+  assert list(results) == [('a', 2), ('a', 1), ('a', 0), ('b', 0), ('c', 1), ('c', 0)]
+
+
 def test_nothing_to_do_gives_nothing(pool: ThreadPoolExecutor) -> None:
   assert list(run_in_order([], pool, ahead=3)) == []
 

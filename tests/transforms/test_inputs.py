@@ -136,6 +136,21 @@ def test_links_and_pipes_are_members_that_are_never_opened(tmp_path: pathlib.Pat
   assert [(member.name, member.problem) for member in batch.members] == [('dangling', 'link'), ('pipe', 'link')]
 
 
+def test_a_folder_that_may_not_be_listed_has_a_row(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+  (tmp_path / 'locked').mkdir()
+  (tmp_path / 'x').write_bytes(b'x')
+  scandir = os.scandir
+
+  def refuse(path: str) -> object:
+    if str(path).endswith('/locked'):
+      raise PermissionError(13, 'Permission denied', path)
+    return scandir(path)
+
+  monkeypatch.setattr(os, 'scandir', refuse)  # the superuser may read everything
+  [batch] = list_input(Input(str(tmp_path), 'in'), Limits())
+  assert [(member.name, member.problem) for member in batch.members] == [('locked', 'read-failed'), ('x', '')]
+
+
 def test_loops_of_links_come_to_an_end_and_odd_names_are_found(tmp_path: pathlib.Path) -> None:
   root = tmp_path / 'in [1]?*'
   (root / 'sub').mkdir(parents=True)

@@ -4,20 +4,23 @@ import io
 import os
 import pathlib
 import tarfile
-from typing import BinaryIO
+from collections.abc import Callable
+from dataclasses import replace
+from typing import BinaryIO, cast
 
 import numpy as np
 import pytest
 
 from tests.transforms.archive_files import damage, tar_bytes, tar_info, tar_of, zip_bytes
 from tests.transforms.pictures import dicom_dataset, dicom_file, gradient, png
-from tests.transforms.raw_zip import Entry, raw_zip
+from tests.transforms.raw_zip import Entry, raw_zip, zip_end
 from transforms import read, storage
 from transforms.decode import DecodeOptions
 from transforms.elements import Limits, Source
 from transforms.inputs import list_input, name_inputs
 from transforms.preprocess import PreprocessSpec
-from transforms.read import ReadBatch, read_tasks
+from transforms.read import ReadBatch, read_tasks, run
+from transforms.shards import pack_shards
 
 SPEC = PreprocessSpec(16)
 PNG = png(gradient(20, 20, 8))
@@ -29,7 +32,9 @@ def read_input(path: pathlib.Path, limits: Limits | None = None, originals: int 
   options = DecodeOptions(SPEC, limits=limits or Limits())
   [given] = name_inputs([str(path)])
   batches = list(list_input(given, options.limits))
-  return [task() for batch in batches for task in read_tasks(batch, storage.open_read, options, originals)]
+  return [
+    part for batch in batches for task in read_tasks(batch, storage.open_read, options, originals) for part in run(task)
+  ]
 
 
 def outcomes(results: list[ReadBatch]) -> Outcomes:
@@ -245,6 +250,70 @@ def test_a_stream_is_read_no_further_than_its_tasks_are_taken(tmp_path: pathlib.
   first = next(tasks)()
   assert file.tell() < len(data) * 0.6
   assert len(first.sources) == 32
+
+
+def test_a_zip_of_20_gigabytes_is_read_by_ranges_from_several_workers(tmp_path: pathlib.Path) -> None:
+  path = tmp_path / 'x'
+  entries = [Entry(f'{number}', PNG) for number in range(100)]
+  write_with_holes(path, entries, hole_bytes=5 << 30, every=25)
+  assert path.stat().st_size > 20 << 30
+  batches = list(list_input(name_inputs([str(path)])[0], Limits()))
+  shards = pack_shards(batches, cores=1)
+  assert len(shards) > 2
+  for shard in shards:
+    spans: list[tuple[int, int]] = []
+    parts = [task() for batch in shard.batches for task in read_tasks(batch, recorder(spans), DecodeOptions(SPEC))]
+    assert {code for *_, code in outcomes(parts)} <= {'ok', 'too-large'}
+    wanted = [(m.offset, m.offset + m.packed_bytes + 100) for batch in shard.batches for m in batch.members]
+    assert all(any(start <= begin and end <= stop for start, stop in wanted) for begin, end in spans)
+    assert sum(stop - start for start, stop in spans) < 32 << 20
+
+
+def write_with_holes(path: pathlib.Path, entries: list[Entry], hole_bytes: int, every: int) -> None:
+  """A zip in which some members are large and made of zeros that take no place on the disk."""
+  central = b''
+  with path.open('wb') as file:
+    for number, entry in enumerate(entries):
+      if number % every == 0:
+        large = Entry(f'large {number}', large=True, crc32=0, size=hole_bytes, packed_size=hole_bytes)
+        central += large.central(file.tell())
+        file.write(large.local())
+        file.seek(hole_bytes, os.SEEK_CUR)
+      central += replace(entry, large=True).central(file.tell())
+      file.write(entry.local())
+    start = file.tell()
+    file.write(central)
+    file.write(zip_end(len(central), start, count=len(entries) + -(-len(entries) // every), large=True))
+
+
+def recorder(spans: list[tuple[int, int]]) -> Callable[[str], BinaryIO]:
+  """Opens files that note which bytes are read; without a buffer, as an object store is asked."""
+
+  class Recording(io.FileIO):
+    def read(self, size: int | None = -1, /) -> bytes:
+      start = self.tell()
+      data = super().read(size)
+      spans.append((start, start + len(data)))
+      return data
+
+  return lambda path: cast(BinaryIO, Recording(path))
+
+
+@pytest.mark.parametrize(
+  ('part_sources', 'part_bytes', 'lengths'), [(5, 9999, [5, 5, 1]), (99, 500, [2, 2, 2, 2, 2, 1]), (99, 9999, [11])]
+)
+def test_a_range_is_read_in_parts(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, part_sources: int, part_bytes: int, lengths: list[int]
+) -> None:
+  monkeypatch.setattr(read, '_PART_SOURCES', part_sources)
+  monkeypatch.setattr(read, '_PART_BYTES', part_bytes)
+  inner = zip_bytes([(str(number), PNG) for number in range(10)])
+  (tmp_path / 'x').write_bytes(zip_bytes([('i', inner), ('last', PNG)]))
+  results = read_input(tmp_path / 'x', originals=3)
+  assert [member for _, member, _, _ in outcomes(results)] == [*(f'i!/{number}' for number in range(10)), 'last']
+  assert [len(result.sources) for result in results if result.sources] == lengths
+  originals = [source.frames[0].original is not None for result in results for source in result.sources]
+  assert originals == [True] * 3 + [False] * 8
 
 
 def test_sources_carry_the_digest_of_their_content_and_all_their_frames(tmp_path: pathlib.Path) -> None:

@@ -23,7 +23,7 @@ from transforms.decode import DecodeOptions
 from transforms.elements import Limits
 from transforms.inputs import list_input, name_inputs
 from transforms.preprocess import PreprocessSpec
-from transforms.read import ReadSource, read_tasks
+from transforms.read import ReadSource, read_tasks, run
 
 MIB = 1 << 20
 PNG = png(gradient(20, 20, 8))
@@ -33,7 +33,7 @@ NOISE = random.Random(0).randbytes(100)
 def read_path(path: pathlib.Path, limits: Limits) -> list[ReadSource]:
   options = DecodeOptions(PreprocessSpec(16), limits=limits)
   batches = list_input(name_inputs([str(path)])[0], limits)
-  results = [task() for batch in batches for task in read_tasks(batch, storage.open_read, options)]
+  results = [part for batch in batches for task in read_tasks(batch, storage.open_read, options) for part in run(task)]
   sources = [source for result in results for source in result.sources]
   assert sum(result.listed for result in results) == len(sources) == len({source.source for source in sources})
   return sources
@@ -68,6 +68,15 @@ def test_members_of_all_levels_below_one_member_are_counted(
   expected = {'not-an-image': ['tree!/i!/a', 'tree!/i!/b', 'tree!/x'], 'bomb': ['tree!/i', 'tree!/x']}
   assert [member for member, _ in found] == expected[second]
   assert found[0][1] == second
+
+
+def test_small_members_do_not_hold_many(tmp_path: pathlib.Path) -> None:
+  def tree(count: int) -> bytes:
+    return bz2.compress(raw_zip([Entry('a')] * count))
+
+  many = next(count for count in range(1001, 2000) if count > 1000 + len(tree(count)) // 8)
+  found = [rows(tmp_path, raw_zip([Entry('i', tree(count))]), Limits()) for count in (many - 1, many)]
+  assert [Counter(code for _, code in each) for each in found] == [{'empty-file': many - 1}, {'bomb': 1}]
 
 
 @pytest.mark.parametrize(('spare', 'last'), [(0, 'not-an-image'), (-1, 'bomb')])
@@ -140,7 +149,7 @@ idle, options = peak(), DecodeOptions()
 batches = [batch for path in sys.argv[1:] for batch in list_input(name_inputs([path])[0], options.limits)]
 tasks = (task for batch in batches for task in read_tasks(batch, storage.open_read, options))
 with ThreadPoolExecutor(2) as pool:
-  sources = sum(len(result.sources) for result in run_in_order(tasks, pool, ahead=4))
+  sources = sum(len(result.sources) for result in run_in_order(tasks, pool, 4, lambda part: part.rest))
 print(sources, peak() - idle)
 """
 
@@ -170,7 +179,7 @@ def test_large_members_of_a_stream_do_not_wait_for_each_other(tmp_path: pathlib.
     batches = list_input(name_inputs([str(tmp_path / 'a.tar.gz')])[0], limits)
     tasks = (task for batch in batches for task in read_tasks(batch, storage.open_read, options))
     with ThreadPoolExecutor(2) as pool:
-      results.append(sum(len(result.sources) for result in run_in_order(tasks, pool, ahead=4)))
+      results.append(sum(len(result.sources) for result in run_in_order(tasks, pool, 4, lambda part: part.rest)))
 
   readers = [threading.Thread(target=read) for _ in range(2)]
   for reader in readers:

@@ -77,7 +77,18 @@ def test_a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(
     return scandir(path)
 
   monkeypatch.setattr(os, 'scandir', refuse)  # the superuser may read everything
-  with pytest.raises(PermissionError):
+  unreadable = [file.path for file in storage.list_files(str(tree)) if not file.readable]
+  assert [path.rpartition('/')[2] for path in unreadable] == ['c']
+
+
+def test_other_errors_of_a_disk_are_no_matter_of_one_folder(
+  tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  def fail(path: str) -> object:
+    raise OSError(5, 'Input/output error', path)
+
+  monkeypatch.setattr(os, 'scandir', fail)
+  with pytest.raises(OSError, match='Input/output'):
     list(storage.list_files(str(tree)))
 
 

@@ -1,10 +1,14 @@
 """How much an archive may inflate to, all archives inside it together."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from transforms.archives.members import RATIO_APPLIES_FROM_BYTES
 from transforms.elements import Limits
 from transforms.errors import InputError
+
+LEAST_MEMBERS: Final = 1000
+LEAST_BYTES_OF_MEMBER: Final = 8  # a header alone takes more, however well it is compressed with its neighbours
 
 
 @dataclass(slots=True)
@@ -47,4 +51,5 @@ def member_allowance(packed_bytes: int, archive_bytes: int, limits: Limits) -> A
   """A member's share of what its archive may inflate to, by its size: members are read apart, by many workers."""
   share = limits.max_inflated_bytes * packed_bytes // max(1, archive_bytes)
   floor = min(limits.max_inflated_bytes, max(RATIO_APPLIES_FROM_BYTES, share))
-  return Allowance(floor, limits.max_inflation_ratio, limits.max_members, packed_bytes)
+  members = min(limits.max_members, LEAST_MEMBERS + packed_bytes // LEAST_BYTES_OF_MEMBER)
+  return Allowance(floor, limits.max_inflation_ratio, members, packed_bytes)

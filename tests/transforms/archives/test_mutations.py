@@ -20,7 +20,7 @@ from transforms.decode import DecodeOptions
 from transforms.elements import Limits
 from transforms.inputs import list_input, name_inputs
 from transforms.preprocess import PreprocessSpec
-from transforms.read import ReadSource, read_tasks
+from transforms.read import ReadSource, read_tasks, run
 
 CONTENTS = [random.Random(seed).randbytes(700).hex().encode() for seed in range(5)]
 MEMBERS = [(f'folder/{number}', content) for number, content in enumerate(CONTENTS)]
@@ -81,7 +81,7 @@ def read_path(path: pathlib.Path) -> list[ReadSource]:
   """All sources of a file; checks that none was lost, invented or named twice."""
   options = DecodeOptions(PreprocessSpec(16), limits=LIMITS)
   batches = list_input(name_inputs([str(path)])[0], LIMITS)
-  results = [task() for batch in batches for task in read_tasks(batch, storage.open_read, options)]
+  results = [part for batch in batches for task in read_tasks(batch, storage.open_read, options) for part in run(task)]
   sources = [source for result in results for source in result.sources]
   assert sum(result.listed for result in results) == len(sources) == len({source.source for source in sources})
   assert all(source.frames for source in sources)
