@@ -116,6 +116,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     'columns': (*ingest, '@out/none', '--labels', '@columns.csv'),
     'no-patient': (*ingest, '@out/none', *labels, *chosen),
     'dry': (*score, '--output', '@out/none', '--dry_run'),
+    'inspect': ('inspect', '@inbox', *_KEYED),
+    'inspect-json': ('inspect', '@inbox', '--json'),
+    'inspect-one': ('inspect', '@inbox', '--member', '1', '--output', '@out/picture.png', *_SELECTED),
     'again': (*score, '--output', '@out/scores', *_TOLERANT, *_SELECTED),
   }
   assert site.start(jobs).wait() == 0
@@ -135,7 +138,7 @@ def search() -> Search:
 
 def test_the_jobs_end_as_they_should(site: Site) -> None:
   assert site.exit_codes() == {
-    **dict.fromkeys(('ingest', 'train', 'evaluate', 'score', 'dry'), 0),
+    **dict.fromkeys(('ingest', 'train', 'evaluate', 'score', 'dry', 'inspect', 'inspect-json', 'inspect-one'), 0),
     **dict.fromkeys(('contradiction', 'columns', 'no-patient', 'again'), 2),
     'rejects': 4,
   }
