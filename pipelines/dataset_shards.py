@@ -2,7 +2,7 @@
 
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -13,19 +13,20 @@ from pipelines.schemas import INDEX, SCHEMA_VERSION, write_table
 from pipelines.staging import RowCounts, ShardResult, StagedFile, StagedWriter, counted
 from transforms import storage
 from transforms.decode import DecodeOptions
-from transforms.elements import Frame, Pixels, Source
+from transforms.elements import Frame, Histogram, Pixels, Source
 from transforms.errors import InputError
 from transforms.identifiers import Pseudonyms
 from transforms.labels import NO_LABEL, LabelRow, LabelTable, folder_label
 from transforms.raster import encode_png
 from transforms.read import ReadSource
 from transforms.read_beam import read_shard
-from transforms.rows import CrosswalkRow, ImageRow, crosswalk_row, image_row
+from transforms.rows import CrosswalkRow, ImageRow, columns_of, crosswalk_row, image_row
 from transforms.shards import Shard
 from transforms.splits import SPLITS, PatientRule, Split, SplitSpec, split_of
 from transforms.tfrecord import write_record
 
 SAMPLES_PER_SHARD = 6
+_LEVELS = np.arange(256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class ShardWriter:
     for frame in read.frames:
       annotated, label, split = self._annotator.annotate(read.source, frame)
       row = image_row(read.source, read.content_sha256, annotated, self._pseudonyms)
-      self._rows.append(_index_row(row, annotated.pixels, label, split))
+      self._rows.append(_index_row(row, annotated, label, split))
       if self._annotator.spec.crosswalk:
         self._crosswalk.append(crosswalk_row(read.source, annotated, row))
       if annotated.pixels is not None and split is not None:
@@ -168,24 +169,20 @@ def _int_feature(value: int) -> tf.train.Feature:
   return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
 
-def _index_row(row: ImageRow, pixels: Pixels | None, label: str | None, split: str | None) -> dict[str, Any]:
+def _index_row(row: ImageRow, frame: Frame, label: str | None, split: str | None) -> dict[str, Any]:
   return {
     'schema_version': SCHEMA_VERSION,
-    **asdict(row),
+    **columns_of(row),
     'split': split,
     'label': label,
-    **_sums(pixels),
+    **({} if frame.pixels is None or frame.histogram is None else _sums(frame.histogram)),
   }
 
 
-def _sums(pixels: Pixels | None) -> dict[str, int]:
+def _sums(histogram: Histogram) -> dict[str, int]:
   """Exact sums over all values of an image: what mean and variance of the split are made of."""
-  if pixels is None:
-    return {}
-  histogram = np.bincount(pixels.reshape(-1), minlength=256)
-  values = np.arange(256)
   return {
-    'pixel_sum': int(histogram @ values),
-    'pixel_sumsq': int(histogram @ (values * values)),
-    'pixel_count': int(pixels.size),
+    'pixel_sum': int(histogram @ _LEVELS),
+    'pixel_sumsq': int(histogram @ (_LEVELS * _LEVELS)),
+    'pixel_count': int(histogram.sum()),
   }

@@ -8,7 +8,7 @@ is given; the picture shows what is in the pixels.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 from pipelines.exits import Exit, UsageError
@@ -36,7 +36,7 @@ from transforms.inputs import Input, list_input
 from transforms.preprocess import PreprocessSpec
 from transforms.raster import encode_png
 from transforms.read import read_contents
-from transforms.rows import image_row
+from transforms.rows import columns_of, image_row
 from transforms.sniff import HEAD_BYTES
 from transforms.trace import recorded_steps
 
@@ -77,7 +77,7 @@ class _Inspector:
       yield self._sighting(content, digest, frame, tuple(steps))
 
   def _sighting(self, content: Content, digest: str | None, frame: Frame, steps: tuple[str, ...]) -> Sighting:
-    row = asdict(image_row(content.source, digest, frame, self.pseudonyms or Pseudonyms(_NO_KEY)))
+    row = columns_of(image_row(content.source, digest, frame, self.pseudonyms or Pseudonyms(_NO_KEY)))
     shown = {name: value for name, value in row.items() if self.pseudonyms or name not in _IDS}
     return Sighting(frame, shown, steps)
 

@@ -19,7 +19,7 @@ from transforms.elements import Frame, Pixels, Source
 from transforms.errors import InputError
 from transforms.identifiers import Pseudonyms
 from transforms.read_beam import read_shard
-from transforms.rows import CrosswalkRow, ImageRow, crosswalk_row, image_row
+from transforms.rows import CrosswalkRow, ImageRow, columns_of, crosswalk_row, image_row
 from transforms.shards import Shard
 
 PREDICTIONS_ROLE = 'predictions'
@@ -117,7 +117,7 @@ def write_predictions(
 
 def prediction_row(row: ShardRow, bundle: Bundle, run: Mapping[str, Any]) -> dict[str, Any]:
   """One line of the table."""
-  values = {'schema_version': SCHEMA_VERSION, **asdict(row.row), **run}
+  values = {'schema_version': SCHEMA_VERSION, **columns_of(row.row), **run}
   return values | _outcome(row.scores, bundle) if row.scores is not None else values
 
 

@@ -12,13 +12,13 @@ from transforms.codecs import stored_frame
 from transforms.conditions import UNKNOWN_OF_DICOM, UNKNOWN_OF_RASTER, Candidate, dicom_candidate
 from transforms.dicom import FrameChoice, frame_numbers, header_facts, read_dicom
 from transforms.display import display_frame
-from transforms.elements import Frame, HeaderFacts, Limits, Pixels
+from transforms.elements import Frame, HeaderFacts, Histogram, Limits, Pixels
 from transforms.errors import InputError
 from transforms.perceptual import perceptual_hash
 from transforms.pixel_layout import pixel_layout
 from transforms.preprocess import PreprocessSpec, preprocess
 from transforms.provenance import with_provenance
-from transforms.quality import quality_flags
+from transforms.quality import histogram_of, quality_flags
 from transforms.raster import RasterHeader, decode_raster, read_raster_header
 from transforms.select import Rules
 from transforms.sniff import HEAD_BYTES, Kind, sniff
@@ -98,15 +98,16 @@ class _Finish:
     except InputError as error:
       return Frame(number, self.facts, error=error)
     pixels = preprocess(image, self.spec)
-    quality = self._quality(pixels)
+    histogram = histogram_of(pixels)
+    quality = self._quality(histogram)
     # A constant image has two levels at most after padding: only then look at all of it.
-    if _has_few_levels(pixels) and image.min() == image.max():
+    if np.count_nonzero(histogram) <= 2 and image.min() == image.max():
       return Frame(number, self.facts, error=InputError('blank'), quality=quality)
     original = _reduce(image) if self.keep_original else None
-    return Frame(number, self.facts, pixels, None, quality, original, perceptual_hash(pixels))
+    return Frame(number, self.facts, pixels, None, quality, original, perceptual_hash(pixels), histogram)
 
-  def _quality(self, pixels: Pixels) -> tuple[str, ...]:
-    flags = quality_flags(pixels, self.facts)
+  def _quality(self, histogram: Histogram) -> tuple[str, ...]:
+    flags = quality_flags(histogram, self.facts)
     return tuple(sorted((*flags, 'burned-in-masked'))) if self.region else flags
 
 
@@ -174,11 +175,6 @@ def _raster_facts(header: RasterHeader, kind: Kind, size_bytes: int) -> HeaderFa
     lossy=is_lossy,
     lossy_ratio=round(raw_bytes / size_bytes, 2) if is_lossy else None,
   )
-
-
-def _has_few_levels(pixels: Pixels) -> bool:
-  lowest, highest = pixels.min(), pixels.max()
-  return bool(np.all((pixels == lowest) | (pixels == highest)))
 
 
 def _reduce(image: Pixels) -> Pixels:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from transforms.errors import InputError
 
 Pixels = NDArray[np.uint8]
+Histogram = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,6 +72,7 @@ class Frame:
     error: why `pixels` is None.
     quality: flags of `transforms.quality`, in alphabetic order.
     perceptual_hash: of `transforms.perceptual`, where there are pixels.
+    histogram: (256,), how many values of `pixels` have each grey level.
   """
 
   number: int | None
@@ -80,6 +82,7 @@ class Frame:
   quality: tuple[str, ...] = ()
   original: Pixels | None = None
   perceptual_hash: str | None = None
+  histogram: Histogram | None = None
 
 
 @dataclass(frozen=True, slots=True)

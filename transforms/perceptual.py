@@ -2,12 +2,15 @@
 
 from typing import Final
 
+import cv2
 import imagehash
+import numpy as np
 from PIL import Image
 
 from transforms.elements import Pixels
 
 BITS: Final = 64
+_SIDE_PX: Final = 32  # of what ImageHash transforms
 
 
 def perceptual_hash(pixels: Pixels) -> str:
@@ -20,4 +23,7 @@ def perceptual_hash(pixels: Pixels) -> str:
     64 bits as 16 hexadecimal digits; the number of bits in which two of them
     differ is how far the images are apart.
   """
-  return str(imagehash.phash(Image.fromarray(pixels)))
+  grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+  # At this size ImageHash need not resample, which it does slowly and under the interpreter's lock.
+  small = cv2.resize(grey, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA)
+  return np.packbits(imagehash.phash(Image.fromarray(small)).hash).tobytes().hex()

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from transforms.elements import HeaderFacts, Pixels
+from transforms.elements import HeaderFacts, Histogram, Pixels
 
 FLAGS: Final[Mapping[str, str]] = {
   'blank': 'one grey level only; also a reason to reject',
@@ -26,23 +26,27 @@ _TINY_PX: Final = 64
 _EXTREME_ASPECT: Final = 4.0
 
 
-def quality_flags(pixels: Pixels, facts: HeaderFacts) -> tuple[str, ...]:
+def histogram_of(pixels: Pixels) -> Histogram:
+  """(256,): how many values of `pixels`, uint8 and of any shape, have each grey level."""
+  return np.bincount(pixels.ravel(), minlength=256)
+
+
+def quality_flags(histogram: Histogram, facts: HeaderFacts) -> tuple[str, ...]:
   """Those of `FLAGS` that one image by itself can have, in alphabetic order.
 
   Pure black counts for neither contrast nor clipping: it is padding or
   collimation.
 
   Args:
-    pixels: uint8, preprocessed, grey or RGB.
+    histogram: of the preprocessed pixels, grey or RGB.
     facts: of the source.
   """
-  counts = np.bincount(pixels.ravel(), minlength=256)
   declared = {'lossy-compressed': facts.lossy, 'burned-in': facts.burned_in}
   said = [flag for flag, is_so in declared.items() if is_so]
-  return tuple(sorted([*_grey_flags(counts), *_shape_flags(facts.rows, facts.columns), *said]))
+  return tuple(sorted([*_grey_flags(histogram), *_shape_flags(facts.rows, facts.columns), *said]))
 
 
-def _grey_flags(counts: np.ndarray) -> list[str]:
+def _grey_flags(counts: Histogram) -> list[str]:
   if np.count_nonzero(counts) == 1:
     return ['blank']
   lit = counts[1:]
@@ -52,7 +56,7 @@ def _grey_flags(counts: np.ndarray) -> list[str]:
   return flags if lit[-1] < _CLIPPED_SHARE * lit.sum() or _is_mask(counts) else [*flags, 'clipped']
 
 
-def _is_mask(counts: np.ndarray) -> bool:
+def _is_mask(counts: Histogram) -> bool:
   """Black and white only: a segmentation, whose contrast is as it should be."""
   return bool(counts[0] and counts[0] + counts[-1] == counts.sum())
 

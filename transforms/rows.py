@@ -1,7 +1,8 @@
 """One row per image or reason: the columns that the index and the predictions share."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
 from transforms.elements import Frame, Pixels, Source
 from transforms.identifiers import Pseudonyms
@@ -45,6 +46,14 @@ class ImageRow:
   content_sha256: str | None
   pixel_sha256: str | None
   perceptual_hash: str | None
+
+
+_COLUMNS: Final = tuple(field.name for field in fields(ImageRow))
+
+
+def columns_of(row: ImageRow) -> dict[str, Any]:
+  """A row by the names of its columns; `dataclasses.asdict` copies deeply, at ten times the cost."""
+  return {name: getattr(row, name) for name in _COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@ import pytest
 
 from tests.transforms import pictures
 from transforms.elements import HeaderFacts, Pixels
-from transforms.quality import quality_flags
+from transforms.quality import histogram_of, quality_flags
 
 GREY = pictures.gradient(224, 224, 8)
 PADDED = np.pad(GREY[32:-32] // 16 + 100, ((32, 32), (0, 0)))
@@ -32,4 +32,4 @@ MASK = np.where(GREY > 100, 255, 0).astype(np.uint8)
   ],
 )
 def test_flags(pixels: Pixels, rows: int | None, columns: int | None, flags: tuple[str, ...]) -> None:
-  assert quality_flags(pixels, HeaderFacts(rows=rows, columns=columns)) == flags
+  assert quality_flags(histogram_of(pixels), HeaderFacts(rows=rows, columns=columns)) == flags
