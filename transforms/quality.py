@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+import cv2
 import numpy as np
 
 from transforms.elements import HeaderFacts, Histogram, Pixels
@@ -22,13 +23,21 @@ FLAGS: Final[Mapping[str, str]] = {
 
 _LOW_CONTRAST_SPAN: Final = 32  # of 255 grey levels, between the 5th and the 95th percentile
 _CLIPPED_SHARE: Final = 0.25  # of the pixels that are not black
+_EXACT_COUNT: Final = 1 << 24  # whole numbers up to here are exact in float32
 _TINY_PX: Final = 64
 _EXTREME_ASPECT: Final = 4.0
 
 
 def histogram_of(pixels: Pixels) -> Histogram:
   """(256,): how many values of `pixels`, uint8 and of any shape, have each grey level."""
-  return np.bincount(pixels.ravel(), minlength=256)
+  values = pixels.reshape(-1, 1)
+  parts = (values[start : start + _EXACT_COUNT] for start in range(0, len(values), _EXACT_COUNT))
+  return sum((_counts(part) for part in parts), np.zeros(256, np.int64))
+
+
+def _counts(values: Pixels) -> Histogram:
+  """OpenCV's histogram: three times as fast as NumPy's, without the interpreter's lock, and of float32."""
+  return cv2.calcHist([values], [0], None, [256], [0, 256]).ravel().astype(np.int64)
 
 
 def quality_flags(histogram: Histogram, facts: HeaderFacts) -> tuple[str, ...]:

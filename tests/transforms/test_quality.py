@@ -33,3 +33,10 @@ MASK = np.where(GREY > 100, 255, 0).astype(np.uint8)
 )
 def test_flags(pixels: Pixels, rows: int | None, columns: int | None, flags: tuple[str, ...]) -> None:
   assert quality_flags(histogram_of(pixels), HeaderFacts(rows=rows, columns=columns)) == flags
+
+
+def test_the_histogram_is_exact_beyond_what_float32_can_count() -> None:
+  pixels = np.full((4096, 4099, 1), 7, np.uint8)
+  pixels[-1, -3:] = 255
+  counts = histogram_of(pixels)
+  assert (int(counts[7]), int(counts[255]), int(counts.sum())) == (pixels.size - 3, 3, pixels.size)
