@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, NoReturn
 
 from pipelines.exits import UsageError
-from pipelines.options import JOBS, Flag, JobOptions, flag_of
+from pipelines.flags import Flag, flag_of
+from pipelines.jobs import JOBS
+from pipelines.options import JobOptions
 
 _BEAM_HELP: Final = (
   'Flags that are not listed here go to Apache Beam, such as --runner, --temp_location or --flink_master. '

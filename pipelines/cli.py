@@ -4,7 +4,6 @@ A job's module is imported when the job runs, so that help and usage errors
 answer at once, without Beam and without TensorFlow.
 """
 
-import contextlib
 import difflib
 import importlib
 import logging
@@ -13,18 +12,19 @@ import select
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Final
 
 from pipelines.arguments import own_flags, parse
 from pipelines.crashes import traceback_without_texts
 from pipelines.exits import Exit, user_message
-from pipelines.options import JOBS, JobOptions
+from pipelines.hushed import TRACEBACK, hushed
+from pipelines.jobs import JOBS
+from pipelines.options import JobOptions
 
 _INTERRUPTED: Final = 130  # as shells report it: 128 and the number of the signal
 _BROKEN_PIPE: Final = 141
-_TRACEBACK: Final = 'RADBEAM_TRACEBACK'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -125,14 +125,14 @@ def _run(job: str, options: JobOptions, extras: list[str]) -> int:
     from pipelines.beam_options import check_beam_args
 
     check_beam_args(extras, own_flags(job))
-  with _hushed():
+  with hushed():
     module = importlib.import_module(f'pipelines.{job}')
   return int(module.run(options, extras))
 
 
 def _report(job: str, error: Exception, inputs: Sequence[str]) -> int:
   found = user_message(error, inputs)
-  if os.environ.get(_TRACEBACK) == '1':
+  if os.environ.get(TRACEBACK) == '1':
     traceback.print_exception(error)
   elif found is None:
     print(traceback_without_texts(error), file=sys.stderr)
@@ -152,24 +152,6 @@ def _silence_libraries() -> None:
   os.environ.setdefault('ARROW_DEFAULT_MEMORY_POOL', 'system')  # Arrow's own keeps what a shard has needed
   if not sys.warnoptions:
     warnings.simplefilter('ignore')  # some quote values of the input
-
-
-@contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-  """Sends stderr nowhere: TensorFlow's native code speaks while it is loaded, whatever its log level is."""
-  if os.environ.get(_TRACEBACK) == '1':
-    yield
-    return
-  sys.stderr.flush()
-  kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-  os.dup2(nowhere, 2)
-  try:
-    yield
-  finally:
-    sys.stderr.flush()
-    os.dup2(kept, 2)
-    os.close(kept)
-    os.close(nowhere)
 
 
 def _configure_logging(quiet: bool) -> None:

@@ -38,12 +38,17 @@ class TooManyRejects(Exception):  # noqa: N818 - named like its exit code
   """More rejects than --max_reject_ratio allows; what is right is published nevertheless."""
 
 
+class Locked(Exception):  # noqa: N818 - named like its exit code
+  """Another run is at work on the same output."""
+
+
 # By name: the errors of `model` and `transforms` are recognised without loading TensorFlow or numpy,
 # and those of a worker have nothing but a name.
 _EXITS: Final = {
   'UsageError': Exit.USAGE,
   'NothingToDo': Exit.NOTHING_TO_DO,
   'TooManyRejects': Exit.TOO_MANY_REJECTS,
+  'Locked': Exit.LOCKED,
   'KeyFileError': Exit.USAGE,
   'LabelError': Exit.USAGE,
   'RulesError': Exit.USAGE,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pipelines.exits import NothingToDo, TooManyRejects, UsageError
-from pipelines.options import ArchiveJobOptions, ReadingOptions
-from pipelines.run_record import new_run_id, now, write_record
+from pipelines.options import ArchiveJobOptions, ReadingOptions, ResultOptions
+from pipelines.run_record import new_run_id, now, record_path, write_record
 from pipelines.staging import digest_of
 from transforms import storage
 from transforms.burned_in import BurnedIn, read_regions
@@ -21,7 +21,6 @@ from transforms.select import read_rules
 from transforms.shards import pack_shards
 from transforms.yaml_entries import RulesError
 
-RUNS = 'runs'
 T = TypeVar('T')
 
 
@@ -32,13 +31,22 @@ def found_inputs(paths: Sequence[str], flag: str = '--input') -> list[Input]:
     UsageError: if one of them does not exist.
     NothingToDo: if they exist but hold no file.
   """
-  distinct = list(dict.fromkeys(path.rstrip('/') or '/' for path in paths))
-  files = {path: next(storage.list_files(path), None) for path in distinct}
-  missing = [path for path, file in files.items() if file is None and not storage.exists(path)]
-  if missing:
-    raise UsageError(f'{flag} {missing[0]} does not exist; name a file, a folder, or a glob that matches something')
-  if not any(files.values()):
+  inputs = existing_inputs(paths, flag)
+  if not any(next(storage.list_files(given.path), None) for given in inputs):
     raise NothingToDo('the inputs hold no file')
+  return inputs
+
+
+def existing_inputs(paths: Sequence[str], flag: str) -> list[Input]:
+  """The inputs with their names in ids, whether they hold a file or none.
+
+  Raises:
+    UsageError: if one of them does not exist.
+  """
+  distinct = list(dict.fromkeys(path.rstrip('/') or '/' for path in paths))
+  for path in distinct:
+    if not storage.exists(path) and next(storage.list_files(path), None) is None:
+      raise UsageError(f'{flag} {path} does not exist; name a file, a folder, or a glob that matches something')
   return name_inputs(distinct)
 
 
@@ -51,7 +59,7 @@ def inputs_or_record(options: ArchiveJobOptions, job: str) -> list[Input]:
     run_id = new_run_id(started, digest_of(options.to_config()))
     record = {'job': job, 'run_id': run_id, 'started': started.isoformat(), 'state': 'nothing-to-do', 'rows': {}}
     if not options.dry_run:
-      write_record(storage.join(options.output, RUNS, f'{run_id}.json'), record)
+      write_record(record_path(options.output, run_id), record)
     raise
 
 
@@ -94,7 +102,7 @@ def _read_file(path: str, read: Callable[[str], T]) -> T:
     raise RulesError(f'{path} cannot be read ({error.strerror})') from error
 
 
-def config_of(options: ArchiveJobOptions, decode: DecodeOptions) -> dict[str, Any]:
+def config_of(options: ResultOptions, decode: DecodeOptions) -> dict[str, Any]:
   """What decides the result, for digests and records; files of rules by their digest."""
   rules = decode.select.digest if decode.select else None
   return options.to_config() | {'select_digest': rules, 'burned_in_digest': decode.burned_in.digest}

@@ -3,6 +3,7 @@
 import datetime
 import json
 import platform
+import posixpath
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -11,6 +12,7 @@ from typing import Any, Final
 from pipelines.staging import ShardResult, check_conservation, total_counts
 from transforms import storage
 
+RUNS: Final = 'runs'  # folder of the records, below the output
 _PACKAGES: Final = ('radbeam', 'apache-beam', 'tensorflow', 'tensorflow-transform', 'keras', 'opencv-python-headless')
 
 
@@ -54,6 +56,31 @@ def summarise(results: Sequence[ShardResult]) -> dict[str, Any]:
     'rows': dict(sorted(status.items())),
     'reasons': dict(sorted((+reason).items())),
   }
+
+
+def predicted(results: Sequence[ShardResult]) -> dict[str, int]:
+  """Scored rows by predicted label."""
+  labels: Counter[str] = Counter()
+  for (status, _, _, label), rows in total_counts(results).items():
+    labels[label] += rows if status == 'scored' else 0
+  return dict(sorted((+labels).items()))
+
+
+def record_path(output: str, run_id: str) -> str:
+  """Where the record of a run is."""
+  return storage.join(output, RUNS, f'{run_id}.json')
+
+
+def recorded_runs(output: str) -> list[str]:
+  """The runs that have a record, in the order of their times."""
+  names = (posixpath.basename(file.path) for file in storage.list_files(storage.join(output, RUNS)))
+  return sorted(name.removesuffix('.json') for name in names if name.endswith('.json'))
+
+
+def read_record(output: str, run_id: str) -> dict[str, Any]:
+  """The record of a run."""
+  record: dict[str, Any] = json.loads(storage.read_bytes(record_path(output, run_id)))
+  return record
 
 
 def write_record(path: str, record: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from transforms.decode import DecodeOptions
 from transforms.elements import Frame, Pixels, Source
 from transforms.errors import InputError
 from transforms.identifiers import Pseudonyms
+from transforms.inputs import file_name
 from transforms.read_beam import read_shard
 from transforms.rows import CrosswalkRow, ImageRow, columns_of, crosswalk_row, image_row
 from transforms.shards import Shard
@@ -27,10 +28,16 @@ PREDICTIONS_ROLE = 'predictions'
 
 @dataclass(frozen=True, slots=True)
 class ShardRow:
-  """A row at its place in its shard; `scores` in the order of the labels."""
+  """A row at its place in its shard.
+
+  Attributes:
+    file_id: of the file below the inputs that the row comes from.
+    scores: in the order of the labels.
+  """
 
   shard: int
   position: int
+  file_id: str
   row: ImageRow
   scores: tuple[float, ...] | None = None
 
@@ -65,6 +72,7 @@ def decode_shard(
   shard: Shard, fingerprint: str, options: DecodeOptions, pseudonyms: Pseudonyms, crosswalk: str
 ) -> Iterator[tuple[ShardRow, Pixels | None] | ShardEnd]:
   """Reads and decodes a shard: its rows, with pixels for those to be scored, then its end."""
+  folders = {batch.archive.name for batch in shard.batches if batch.archive.kind == 'folder'}
   lines: list[CrosswalkRow] = []
   position = listed = 0
   for batch in read_shard(shard, options):
@@ -73,7 +81,8 @@ def decode_shard(
       row = image_row(source, content_sha256, frame, pseudonyms)
       if crosswalk:
         lines.append(crosswalk_row(source, frame, row))
-      yield ShardRow(shard.number, position, row), frame.pixels
+      file = file_name(source.archive, source.member if source.archive in folders else '')
+      yield ShardRow(shard.number, position, pseudonyms.archive(file), row), frame.pixels
       position += 1
   staged = (stage_crosswalk(crosswalk, shard.number, lines),) if crosswalk else ()
   yield ShardEnd(shard.number, fingerprint, position, listed, staged)
@@ -110,7 +119,10 @@ def write_predictions(
     write_table(file, counted((prediction_row(row, bundle, run) for row in ordered), counts), PREDICTIONS)
   files = (staged.describe(PREDICTIONS_ROLE), *end.crosswalk)
   written = len({row.row.source_id for row in ordered})
-  result = ShardResult(end.shard, end.fingerprint, files, end.listed, written, tuple(sorted(counts.items())))
+  rejected = {row.file_id for row in rows if row.row.status == 'rejected'}
+  result = ShardResult(
+    end.shard, end.fingerprint, files, end.listed, written, tuple(sorted(counts.items())), tuple(sorted(rejected))
+  )
   write_marker(folder, result)
   return result
 

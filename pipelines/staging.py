@@ -6,6 +6,7 @@ whose fingerprint is unchanged. Nothing that lies here is ever read as a result.
 
 import hashlib
 import json
+import logging
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,9 +15,11 @@ from typing import Any
 
 from transforms import storage
 
+_LOG = logging.getLogger('radbeam.staging')
 FOLDER = '.staging'
+START_FILE = 'run.json'  # in a run's folder there: which run the work belongs to
 
-RowKey = tuple[str, str, str, str]  # status, reason, split, label; '' where there is none
+RowKey = tuple[str, str, str, str]  # status, reason, split, label (as given, or as predicted); '' where there is none
 RowCounts = Counter[RowKey]
 
 
@@ -38,6 +41,7 @@ class ShardResult:
     number: of the shard; fingerprint: of its inputs and of the job's configuration.
     listed: sources that the listings promise; written: distinct `source_id` in the rows.
     counts: rows by (status, reason, split, label), '' where there is none.
+    rejected_files: ids of the files below the inputs that have a rejected row, where a job asks for them.
   """
 
   number: int
@@ -46,11 +50,19 @@ class ShardResult:
   listed: int
   written: int
   counts: tuple[tuple[RowKey, int], ...]
+  rejected_files: tuple[str, ...] = ()
 
   @property
   def content(self) -> tuple[object, ...]:
     """What two attempts at the same shard must agree on."""
-    return self.fingerprint, self.listed, self.written, self.counts, [(f.role, f.sha256) for f in self.files]
+    return (
+      self.fingerprint,
+      self.listed,
+      self.written,
+      self.counts,
+      self.rejected_files,
+      [(f.role, f.sha256) for f in self.files],
+    )
 
 
 class StagedWriter:
@@ -103,7 +115,8 @@ def _is_there(file: StagedFile) -> bool:
 def _parse(values: dict[str, object]) -> ShardResult:
   files = tuple(StagedFile(**file) for file in values.pop('files'))  # type: ignore[attr-defined]
   counts = tuple((tuple(key), count) for key, count in values.pop('counts'))  # type: ignore[attr-defined]
-  return ShardResult(files=files, counts=counts, **values)  # type: ignore[arg-type]
+  rejected: tuple[str, ...] = tuple(values.pop('rejected_files', ()))  # type: ignore[arg-type]
+  return ShardResult(files=files, counts=counts, rejected_files=rejected, **values)  # type: ignore[arg-type]
 
 
 def choose_results(results: Iterable[ShardResult]) -> list[ShardResult]:
@@ -140,7 +153,9 @@ def check_conservation(results: Iterable[ShardResult]) -> tuple[int, int]:
 def counted(rows: Iterable[Mapping[str, Any]], counts: RowCounts) -> Iterator[Mapping[str, Any]]:
   """Passes rows on, and counts them by outcome as they go by."""
   for row in rows:
-    counts[row['status'], row['reason'] or '', row.get('split') or '', row.get('label') or ''] += 1
+    counts[
+      row['status'], row['reason'] or '', row.get('split') or '', row.get('label') or row.get('predicted_label') or ''
+    ] += 1
     yield row
 
 
@@ -155,3 +170,19 @@ def total_counts(results: Iterable[ShardResult]) -> RowCounts:
 def digest_of(values: Mapping[str, object]) -> str:
   """SHA-256 of a configuration's canonical JSON, hexadecimal."""
   return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(',', ':')).encode()).hexdigest()
+
+
+def start_run(staging: str, new: Mapping[str, Any]) -> dict[str, Any]:
+  """The run that this work belongs to: of the attempt that was killed, or a new one.
+
+  Args:
+    staging: of this work.
+    new: what a new run is called (`run_id`, `started`), and what else whoever goes on must know.
+  """
+  path = storage.join(staging, START_FILE)
+  if storage.exists(path):
+    start: dict[str, Any] = json.loads(storage.read_bytes(path))
+    _LOG.info('going on with run %s, which did not come to its end', start['run_id'])
+    return start
+  storage.write_atomically(path, json.dumps(new).encode())
+  return dict(new)

@@ -5,7 +5,8 @@ import pathlib
 import re
 
 from pipelines.exits import Exit
-from pipelines.options import ArchiveJobOptions, flag_of
+from pipelines.flags import flag_of
+from pipelines.options import ArchiveJobOptions
 from pipelines.schemas import PREDICTIONS
 from transforms.burned_in import read_regions
 from transforms.conditions import FACTS

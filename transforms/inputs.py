@@ -8,7 +8,7 @@ path only where two inputs would be called the same.
 import os
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from transforms import storage
@@ -24,10 +24,15 @@ from transforms.storage import StoredFile
 
 @dataclass(frozen=True, slots=True)
 class Input:
-  """One `--input`: where it is, as an absolute path or a URL, and what it is called in ids."""
+  """One `--input`: where it is, as an absolute path or a URL, and what it is called in ids.
+
+  Attributes:
+    files: what was found there; None if that is still to be listed.
+  """
 
   path: str
   name: str
+  files: tuple[StoredFile, ...] | None = None
 
 
 def name_inputs(paths: Sequence[str]) -> list[Input]:
@@ -66,17 +71,34 @@ def _fixed_part(path: str) -> str:
 
 def list_input(given: Input, limits: Limits) -> Iterator[Batch]:
   """Lists one input: stretches of references of each archive, and of the loose files beside them."""
-  root = _fixed_part(given.path).rstrip('/')
+  root = _root(given)
   loose: list[Member] = []
-  for file in storage.list_files(given.path):
+  for file in storage.list_files(given.path) if given.files is None else given.files:
     below = file.path.removeprefix(root).lstrip('/')
     kind = _kind(file, below or given.name, limits)
     if is_archive(kind):
-      name = f'{printable(given.name)}/{printable(below)}' if below else printable(given.name)
+      name = file_name(printable(given.name), printable(below) if below else '')
       yield from _list_archive(Archive(name, file.path, 'stream', file.size_bytes, file.fingerprint), kind, limits)
     else:
       loose.append(_loose(file, below))
   yield from cut_batches(Archive(printable(given.name), root, 'folder'), loose)
+
+
+def _root(given: Input) -> str:
+  return _fixed_part(given.path).rstrip('/')
+
+
+def names_of(given: Input, files: Iterable[StoredFile]) -> Iterator[str]:
+  """What each file of an input is called in ids; the same as `file_name` of the archive and member of its sources."""
+  root = _root(given)
+  for file in files:
+    below = file.path.removeprefix(root).lstrip('/')
+    yield file_name(printable(given.name), printable(below) if below else '')
+
+
+def file_name(folder: str, member: str) -> str:
+  """A file below an input by the input's name, and its own below that; '' where the input is that file."""
+  return f'{folder}/{member}' if member else folder
 
 
 def _kind(file: StoredFile, name: str, limits: Limits) -> Kind:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+import google_crc32c
+
 if TYPE_CHECKING:
   from apache_beam.io.filesystems import FileSystems
 
@@ -47,6 +49,7 @@ class StoredFile:
   fingerprint: str
   regular: bool = True
   readable: bool = True
+  crc32c: str = ''
 
 
 def is_local(path: str) -> bool:
@@ -80,6 +83,15 @@ def read_bytes(path: str) -> bytes:
     return file.read()
 
 
+def crc32c_of(path: str) -> str:
+  """CRC-32C of a file's content, hexadecimal."""
+  checksum = google_crc32c.Checksum()
+  with open_read(path) as file:
+    while block := file.read(1 << 20):
+      checksum.update(block)
+  return checksum.hexdigest().decode()
+
+
 def write_atomically(path: str, data: bytes) -> None:
   """Writes a small file that is either there whole or not at all."""
   if not is_local(path):
@@ -94,9 +106,24 @@ def write_atomically(path: str, data: bytes) -> None:
   os.replace(temporary, path)
 
 
+def modified_at(file: StoredFile) -> float:
+  """When a file was last written, in seconds since 1970; objects of a store never change, so their time is 0."""
+  return int(file.fingerprint) / 1e9 if is_local(file.path) and file.fingerprint else 0.0
+
+
 def exists(path: str) -> bool:
   """Whether there is a file or folder of this name."""
   return os.path.exists(path) if is_local(path) else _beam().exists(path)
+
+
+def is_file(path: str) -> bool:
+  """Whether there is a file of this name; a folder is none."""
+  return os.path.isfile(path) if is_local(path) else any(file.path == path for file in list_files(path))
+
+
+def delete(path: str) -> None:
+  """Deletes one file."""
+  os.unlink(path) if is_local(path) else _beam().delete([path])
 
 
 def delete_tree(path: str) -> None:

@@ -24,8 +24,9 @@ import pytest
 
 from model.bundle import load_bundle
 from pipelines import score
-from pipelines.launch import decode_options, found_inputs
+from pipelines.launch import found_inputs
 from pipelines.options import ScoreOptions
+from pipelines.score_run import build, scoring_of
 from tests.end_to_end.leaks import Search, armoured, unpacked
 from tests.end_to_end.planted import write_export
 from tests.end_to_end.planted_pictures import text_chunks, with_chunks
@@ -197,11 +198,13 @@ def test_neither_the_key_nor_a_name_is_part_of_a_pipeline(
   site: Site, search: Search, runner: 'fn_runner.FnApiRunner', tmp_path: pathlib.Path
 ) -> None:
   key, bundle = str(site.root / 'key'), load_bundle(str(site.root / 'out/bundle'))
-  options = ScoreOptions(input=(str(site.root / 'inbox'),), bundle=str(bundle.path), output=str(tmp_path))
+  options = ScoreOptions(
+    input=(str(site.root / 'inbox'),), bundle=str(bundle.path), output=str(tmp_path), pseudonym_key_file=key
+  )
   inputs = found_inputs(options.input)
-  run, spec = score.plan(options, inputs, bundle, decode_options(options, bundle.spec), key)
+  run, spec = score.plan(scoring_of(options, bundle), inputs, options.run_date, options.overwrite)
   pipeline = beam.Pipeline(runner=runner)
-  score.build(pipeline, inputs, spec, run)
+  build(pipeline, inputs, spec, run)
   proto = pipeline.to_runner_api().SerializeToString()
   content = proto + armoured(proto)
   assert key.encode() in content  # the path alone: so functions were unpacked

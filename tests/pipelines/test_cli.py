@@ -12,7 +12,8 @@ import pytest
 
 from pipelines import cli
 from pipelines.exits import Exit, NothingToDo, TooManyRejects, UsageError
-from pipelines.options import JOBS, IngestOptions, TrainJobOptions
+from pipelines.jobs import JOBS
+from pipelines.options import IngestOptions, TrainJobOptions
 
 _INGEST = ['ingest', '--input', 'in', '--output', 'out', '--labels', 'folder']
 _TRAIN = ['train', '--dataset', 'data', '--bundle', 'model']
@@ -69,7 +70,7 @@ def ran_with(job: FakeJob) -> Any:
     ([], 'usage: radbeam JOB'),
     (['ingst'], "radbeam: error: 'ingst' is no job; did you mean ingest?"),
     (['--nonsense'], "'--nonsense' is no job; expected one of ingest, train"),
-    (['ingest'], 'radbeam ingest: error: --input, --output, --labels must be given'),
+    (['ingest'], 'radbeam ingest: error: --output, --input, --labels must be given'),
     (
       [*_INGEST, '--image-siz', '32'],
       '--image-siz is no flag of radbeam, nor of Apache Beam; did you mean --image_size?',

@@ -8,14 +8,14 @@ import pytest
 from model.networks.registry import ARCHITECTURES
 from pipelines import options
 from pipelines.exits import UsageError
+from pipelines.flags import flag_of
+from pipelines.jobs import JOBS
 from pipelines.options import (
-  JOBS,
   DemoOptions,
   EvaluateOptions,
   IngestOptions,
   ScoreOptions,
   TrainJobOptions,
-  flag_of,
 )
 from transforms.elements import Limits
 from transforms.preprocess import PreprocessSpec

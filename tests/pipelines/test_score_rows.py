@@ -28,7 +28,7 @@ END = ShardEnd(3, 'f', 4, 4, ())
 
 def shard_row(position: int, error: InputError | None = None) -> ShardRow:
   frame = Frame(1, HeaderFacts(modality='DX'), None if error else PIXELS, error)
-  return ShardRow(3, position, image_row(Source('a.zip', str(position)), 'c' * 64, frame, PSEUDONYMS))
+  return ShardRow(3, position, 'f', image_row(Source('a.zip', str(position)), 'c' * 64, frame, PSEUDONYMS))
 
 
 def scored(position: int) -> ShardRow:
@@ -65,7 +65,7 @@ def test_a_shard_is_written_in_its_order_and_marked_as_finished(tmp_path: pathli
   assert [line['source_id'] for line in lines] == [row.row.source_id for row in rows_of_a_shard()]
   assert [line['status'] for line in lines] == ['scored', 'rejected', 'scored', 'skipped']
   assert dict(result.counts) == {
-    ('scored', '', '', ''): 2, ('rejected', 'blank', '', ''): 1, ('skipped', 'auxiliary-file', '', ''): 1
+    ('scored', '', '', 'healthy'): 2, ('rejected', 'blank', '', ''): 1, ('skipped', 'auxiliary-file', '', ''): 1
   }  # fmt: skip
   assert (result.listed, result.written) == (4, 4)
   assert find_finished(str(tmp_path), 3, 'f') == result

@@ -148,9 +148,9 @@ def test_a_crosswalk_part_is_written_for_every_shard(
 def one_shard() -> list[ShardRow | ShardEnd]:
   pseudonyms = Pseudonyms(bytes(range(32)))
   frame = Frame(1, HeaderFacts(), np.zeros((16, 16), np.uint8))
-  images = [ShardRow(0, n, image_row(Source('a', str(n)), 'c', frame, pseudonyms)) for n in range(5)]
+  images = [ShardRow(0, n, 'f', image_row(Source('a', str(n)), 'c', frame, pseudonyms)) for n in range(5)]
   scored = [with_prediction(row, np.array([0.5, 0.5], np.float32)) for row in images]
-  reject = ShardRow(0, 5, image_row(Source('a', 'x'), None, Frame(None, HeaderFacts(), error=ERROR), pseudonyms))
+  reject = ShardRow(0, 5, 'f', image_row(Source('a', 'x'), None, Frame(None, HeaderFacts(), error=ERROR), pseudonyms))
   return [*scored, reject, ShardEnd(0, 'f', 6, 6, ())]
 
 

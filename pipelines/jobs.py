@@ -1,0 +1,40 @@
+"""The jobs of `radbeam` by name; nothing heavy is imported here, so that `--help` answers at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pipelines.night_options import NightlyOptions
+from pipelines.options import (
+  DemoOptions,
+  EvaluateOptions,
+  IngestOptions,
+  InspectOptions,
+  JobOptions,
+  ScoreOptions,
+  TrainJobOptions,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+  """A subcommand.
+
+  Attributes:
+    takes_beam_flags: whether what it does not know is Beam's.
+  """
+
+  summary: str
+  options: type[JobOptions]
+  takes_beam_flags: bool
+
+
+JOBS: Final[Mapping[str, Job]] = {
+  'ingest': Job('archives and labels in, a dataset out', IngestOptions, True),
+  'train': Job('a dataset in, a model bundle out', TrainJobOptions, False),
+  'evaluate': Job('a bundle and a dataset in, metrics and a report out', EvaluateOptions, False),
+  'score': Job('archives and a bundle in, a table with a row per image out', ScoreOptions, True),
+  'nightly': Job('what is new in an inbox and a bundle in, the rows of tonight out', NightlyOptions, True),
+  'inspect': Job('one file as the pipeline sees it: facts, steps, picture', InspectOptions, False),
+  'demo': Job('all of the above on a small synthetic export', DemoOptions, True),
+}

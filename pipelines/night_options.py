@@ -1,0 +1,57 @@
+"""What the jobs around the nightly run can be told."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipelines.flags import (
+  BATCH_SIZE_OF_SCORING,
+  DETERMINISTIC,
+  Flag,
+  between,
+  is_date_range,
+  is_marker,
+  is_time_of_day,
+  not_empty,
+)
+from pipelines.options import ResultOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NightlyOptions(ResultOptions):
+  """What `radbeam nightly` can be told."""
+
+  inbox: tuple[str, ...] = Flag(
+    'where the exports arrive: a folder or gs://…; may be given several times', ..., 'DIR', not_empty
+  ).field()
+  bundle: str = Flag(
+    'the model, or a text file that holds the path of the current one', ..., 'DIR|FILE', not_empty
+  ).field()
+  batch_size: int = BATCH_SIZE_OF_SCORING.field()
+  deterministic: bool = DETERMINISTIC.field()
+  only_failed: bool = Flag('score again what was rejected, and nothing else', False).field()
+  done_by: Literal['model', 'any'] = Flag(
+    'which earlier scores make a file done: of this model and configuration, or of any', 'model'
+  ).field()
+  backfill: str | None = Flag(
+    'score with this model what was first scored on these days, instead of what is new',
+    None,
+    'FROM..TO',
+    is_date_range,
+  ).field()
+  settle_seconds: int = Flag(
+    'a file counts once its size and time have not changed for so long', 60, 'N', between(0)
+  ).field()
+  max_wait_seconds: int = Flag(
+    'wait at most so long for files that are still being written; the next run has the rest', 600, 'N', between(0)
+  ).field()
+  done_marker: str = Flag(
+    'instead: a file counts once FILE plus this, or a file of this name in its folder or above, is there',
+    '',
+    'NAME',
+    is_marker,
+  ).field()
+  deadline: str | None = Flag(
+    'begin no slice after this time of day of this machine; exit 6 if there is more', None, 'HH:MM', is_time_of_day
+  ).field()
+  slice_files: int = Flag('at most so many files are published together', 2000, 'N', between(1)).field()
+  slice_bytes: int = Flag('at most so many bytes, unless one file has more', 4 << 30, 'N', between(1)).field()

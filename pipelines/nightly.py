@@ -1,0 +1,170 @@
+"""`radbeam nightly`: what is new in the inbox is scored, in slices that are published one by one.
+
+TensorFlow and Beam are loaded once it is known that there is work: a night
+without any ends within seconds.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import logging
+import os
+import posixpath
+import secrets
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NoReturn
+
+from model.bundle import load_bundle
+from pipelines.exits import Exit, NothingToDo, UsageError
+from pipelines.hushed import hushed
+from pipelines.inbox import list_inbox
+from pipelines.keys import key_path, key_path_if_any
+from pipelines.launch import decode_options, existing_inputs
+from pipelines.ledger import load_ledger, save_ledger
+from pipelines.lock import Lock, held_lock
+from pipelines.night import Found, Night, Seconds
+from pipelines.night_leftovers import find_leftovers, remove_leftovers
+from pipelines.night_options import NightlyOptions
+from pipelines.night_record import add_up, night_record, state_of, unfinished_slices
+from pipelines.night_work import plan_work
+from pipelines.run_record import new_run_id, now, read_record, record_path, recorded_runs, write_record
+from transforms import storage
+from transforms.identifiers import KEY_BYTES, Pseudonyms, read_key
+
+_LOG = logging.getLogger('radbeam.nightly')
+_ID_TIME: Final = '%Y%m%dT%H%M%SZ'
+_ID_TIME_CHARS: Final = 16
+_POINTER_BYTES: Final = 4096
+_TERMINATED: Final = 128 + signal.SIGTERM  # as shells report it
+
+
+def run(options: NightlyOptions, beam_args: Sequence[str]) -> Exit:
+  """Runs the job.
+
+  Raises:
+    UsageError, NothingToDo, Locked, BundleError: as their docstrings say.
+  """
+  started = now()
+  bundle = load_bundle(current_bundle(options.bundle))
+  bundle.verify()
+  decode = decode_options(options, bundle.spec)
+  inbox = existing_inputs(options.inbox, '--inbox')
+  if options.dry_run:
+    return _dry_run(Night(options, beam_args, '', started, inbox, bundle, decode, _any_pseudonyms(options)))
+  pseudonyms = Pseudonyms(read_key(key_path(options.pseudonym_key_file)))
+  with _ended_by_sigterm(), held_lock(options.output, new_run_id(started, secrets.token_hex())) as lock:
+    run_id, started = _after_all_others(options.output, started)
+    return _run_locked(Night(options, beam_args, run_id, started, inbox, bundle, decode, pseudonyms), lock)
+
+
+def current_bundle(path: str) -> str:
+  """The folder of the bundle; a text file that names it is followed, from the folder that it is in.
+
+  Raises:
+    UsageError: if such a file does not name one folder.
+  """
+  if not storage.is_file(path):
+    return path
+  text = storage.read_bytes(path)[:_POINTER_BYTES].decode('utf-8', 'replace')
+  named = [line.strip() for line in text.splitlines() if line.strip()]
+  if len(named) != 1:
+    raise UsageError(
+      f'--bundle is {path}, a file of {len(named)} lines; expected a folder, or a file whose one line names it'
+    )
+  is_whole = not storage.is_local(named[0]) or os.path.isabs(named[0])
+  return named[0] if is_whole else storage.join(posixpath.dirname(path), named[0])
+
+
+def _any_pseudonyms(options: NightlyOptions) -> Pseudonyms:
+  """A dry run makes no key: without one, nothing can have been done before."""
+  path = key_path_if_any(options.pseudonym_key_file)
+  return Pseudonyms(read_key(path) if path else secrets.token_bytes(KEY_BYTES))
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+  """A scheduler that ends the run has the lock given back; what is staged is gone on with by the next run."""
+
+  def end(*_: object) -> NoReturn:
+    raise SystemExit(_TERMINATED)
+
+  before = signal.signal(signal.SIGTERM, end)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
+def _after_all_others(output: str, started: datetime.datetime) -> tuple[str, datetime.datetime]:
+  """A run id that sorts after those of all other runs of this output, also where the clock went back."""
+  latest = max(recorded_runs(output), default='')[:_ID_TIME_CHARS]
+  if latest >= f'{started:{_ID_TIME}}':
+    started = datetime.datetime.strptime(latest, _ID_TIME).replace(tzinfo=datetime.UTC) + datetime.timedelta(seconds=1)
+  return new_run_id(started, secrets.token_hex()), started
+
+
+def _dry_run(night: Night) -> Exit:
+  listing = list_inbox(night.inbox, dataclasses.replace(night.patience, max_wait_s=0))
+  ledger = load_ledger(night.options.output)
+  work = plan_work(listing.files(night.pseudonyms), ledger, night.skip_digest, night.options)
+  _LOG.info(
+    'would score %d files, %d bytes, in %d slices by %s; %d are done, %d are still being written; nothing was written',
+    len(work.wanted),
+    sum(file.file.size_bytes for _, file in work.wanted),
+    sum(1 for _ in night.cut(work.wanted)),
+    night.model,
+    work.done,
+    listing.waiting,
+  )
+  return Exit.DONE
+
+
+def _run_locked(night: Night, lock: Lock) -> Exit:
+  seconds = Seconds()
+  output = night.options.output
+  with seconds.of('ledger'):
+    ledger = load_ledger(output)
+    published = unfinished_slices(output)
+  with seconds.of('listing'):
+    listing = list_inbox(night.inbox, night.patience)
+    files = listing.files(night.pseudonyms)
+  with seconds.of('fingerprinting'):
+    work = plan_work(files, ledger, night.skip_digest, night.options)
+  with seconds.of('scoring'):
+    begun = find_leftovers(output)
+    left = 0
+    if work.wanted:
+      with hushed():
+        from pipelines.night_slices import score_slices  # not before there is work
+      unpublished = [leftover for leftover in begun if leftover.run_id not in ledger.runs]
+      scored, left = score_slices(night, work, unpublished, ledger, lock)
+      published += scored
+    remove_leftovers(output, begun, recorded_runs(output))
+  return _finish(night, Found(listing, files, work, left), published, lock, seconds)
+
+
+def _finish(night: Night, found: Found, published: Sequence[str], lock: Lock, seconds: Seconds) -> Exit:
+  output, options = night.options.output, night.options
+  slices = [read_record(output, run_id) for run_id in published]
+  state = state_of(add_up(slices), found, bool(slices), options.max_reject_ratio)
+  record = night_record(night, found, slices, state, lock.recovered) | {'seconds': seconds.by_stage}
+  lock.check()
+  write_record(record_path(output, night.run_id), record)
+  save_ledger(output)
+  if state.exit == Exit.NOTHING_TO_DO:
+    raise NothingToDo(f'nothing new: {found.work.done} files are done, {found.listing.waiting} are still being written')
+  _report(record)
+  return state.exit
+
+
+def _report(record: Mapping[str, Any]) -> None:
+  _LOG.info(
+    'night %s: %d sources in %d slices, rows %s, state %s; %d files are left to the next run',
+    record['run_id'],
+    record['sources'].get('written', 0),
+    len(record['slices']),
+    record['rows'],
+    record['state'],
+    record['inbox']['left'] + record['inbox']['waiting'],
+  )
