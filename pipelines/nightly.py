@@ -53,8 +53,10 @@ def run(options: NightlyOptions, beam_args: Sequence[str]) -> Exit:
   if options.dry_run:
     return _dry_run(Night(options, beam_args, '', started, inbox, bundle, decode, _any_pseudonyms(options)))
   pseudonyms = Pseudonyms(read_key(key_path(options.pseudonym_key_file)))
-  with _ended_by_sigterm(), held_lock(options.output, new_run_id(started, secrets.token_hex())) as lock:
-    run_id, started = _after_all_others(options.output, started)
+  token = secrets.token_hex()
+  with _ended_by_sigterm(), held_lock(options.output, new_run_id(started, token)) as lock:
+    started = _after_all_others(options.output, started)
+    run_id = new_run_id(started, token)
     return _run_locked(Night(options, beam_args, run_id, started, inbox, bundle, decode, pseudonyms), lock)
 
 
@@ -96,12 +98,12 @@ def _ended_by_sigterm() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
-def _after_all_others(output: str, started: datetime.datetime) -> tuple[str, datetime.datetime]:
-  """A run id that sorts after those of all other runs of this output, also where the clock went back."""
+def _after_all_others(output: str, started: datetime.datetime) -> datetime.datetime:
+  """A start later than that of all other runs of this output, so that ids sort: the clock may have gone back."""
   latest = max(recorded_runs(output), default='')[:_ID_TIME_CHARS]
-  if latest >= f'{started:{_ID_TIME}}':
-    started = datetime.datetime.strptime(latest, _ID_TIME).replace(tzinfo=datetime.UTC) + datetime.timedelta(seconds=1)
-  return new_run_id(started, secrets.token_hex()), started
+  if latest < f'{started:{_ID_TIME}}':
+    return started
+  return datetime.datetime.strptime(latest, _ID_TIME).replace(tzinfo=datetime.UTC) + datetime.timedelta(seconds=1)
 
 
 def _dry_run(night: Night) -> Exit:

@@ -1,11 +1,12 @@
 """A bundle whose scores can be computed by hand: from the pixel at the upper left."""
 
+import dataclasses
 import datetime
 import pathlib
 
 import tensorflow as tf
 
-from model.bundle import Bundle
+from model.bundle import BUNDLE_FILE, Bundle, decision_facts, file_digests, load_bundle, model_digest, to_json
 from pipelines.score_rows import RunColumns
 from transforms.preprocess import PreprocessSpec
 
@@ -26,11 +27,15 @@ COLUMNS = RunColumns(
 
 
 class _Tiny(tf.Module):
+  def __init__(self, brightest: int = 256) -> None:
+    super().__init__()
+    self._brightest = brightest
+
   @tf.function(input_signature=[tf.TensorSpec([None, *SPEC.shape], tf.uint8, 'pixels')])
   def pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
     corner = tf.cast(pixels[:, 0, 0, 0], tf.float32)
     with tf.control_dependencies([tf.debugging.assert_less(corner, float(FAILS_AT))]):
-      sick = corner / 256
+      sick = corner / self._brightest
       return {'scores': tf.stack([1 - sick, sick], axis=1)}
 
 
@@ -62,3 +67,13 @@ def save_bundle(path: pathlib.Path) -> Bundle:
   module = _Tiny()
   tf.saved_model.save(module, str(path / 'saved_model'), signatures={'pixels': module.pixels})
   return make_bundle(path)
+
+
+def write_bundle(path: pathlib.Path, version: str = '1', brightest: int = 256) -> Bundle:
+  """A whole bundle, as `load_bundle` takes it: the pixel at the upper left over `brightest` is the score of `sick`."""
+  module = _Tiny(brightest)
+  tf.saved_model.save(module, str(path / 'saved_model'), signatures={'pixels': module.pixels})
+  bundle = dataclasses.replace(make_bundle(path), version=version, files=file_digests(path))
+  bundle = dataclasses.replace(bundle, model_digest=model_digest(bundle.files, decision_facts(bundle)))
+  (path / BUNDLE_FILE).write_text(to_json(bundle))
+  return load_bundle(path)

@@ -1,0 +1,294 @@
+"""The nightly job, from its command line to its records."""
+
+import contextlib
+import datetime
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from pipelines import night_slices, score_run
+from pipelines.exits import Exit
+from tests.end_to_end.nights import Site, radiograph
+from tests.pipelines.tiny_bundle import write_bundle
+
+
+@pytest.fixture(scope='module')
+def models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+  path = tmp_path_factory.mktemp('models')
+  write_bundle(path / '1', '1')
+  write_bundle(path / '2', '2', brightest=512)
+  return path
+
+
+@pytest.fixture
+def site(tmp_path: pathlib.Path, models: pathlib.Path) -> Site:
+  return Site(tmp_path / 'site', models)
+
+
+def wait_for(condition: Callable[[], object], process: 'subprocess.Popen[str]') -> None:
+  while not condition():
+    assert process.poll() is None, 'the night ended too early'
+    time.sleep(0.01)
+
+
+def kill(process: 'subprocess.Popen[str]') -> None:
+  os.killpg(process.pid, signal.SIGKILL)
+  process.wait()
+
+
+def test_each_night_scores_what_is_new_and_says_so(site: Site) -> None:
+  site.deliver_zip('one.zip', i1=10, i2=20)
+  site.deliver('loose/i3.dcm', radiograph('3', 30))
+  assert site.night() == Exit.DONE
+  site.deliver_zip('two.zip', i4=40)
+  site.deliver('notes.txt', b'nothing to see here')
+  assert site.night() == Exit.DONE
+  assert sorted((row['status'], row['probability']) for row in site.rows() if row['probability']) == [
+    ('scored', grey / 256) for grey in (10, 20, 30, 40)
+  ]
+  first, second = site.records()
+  assert (first['inbox']['new'], first['inbox']['done'], first['rows']) == (2, 0, {'scored': 3})
+  assert (second['inbox']['new'], second['inbox']['done'], second['sources']['written']) == (2, 2, 2)
+  assert second['predicted'] == {'healthy': 1}
+  assert first['state'] == second['state'] == 'done'
+
+
+def test_a_night_with_nothing_new_has_a_record_and_loads_neither_beam_nor_tensorflow(site: Site) -> None:
+  site.deliver_zip('one.zip', i1=10)
+  assert site.night() == Exit.DONE
+  code = (
+    'import sys; from pipelines.cli import main; code = main(sys.argv[1:]);'
+    "heavy = {'tensorflow', 'apache_beam'} & set(sys.modules); print(heavy, file=sys.stderr) if heavy else None;"
+    'raise SystemExit(99 if heavy else code)'
+  )
+  done = subprocess.run([sys.executable, '-c', code, *site.command()], capture_output=True, text=True, check=False)
+  assert (done.returncode, done.stderr.count('\n')) == (Exit.NOTHING_TO_DO, 1), done.stderr
+  assert site.records()[-1]['state'] == 'nothing-to-do'
+  assert site.records()[-1]['exit_code'] == Exit.NOTHING_TO_DO
+
+
+def test_an_empty_inbox_is_nothing_new_and_a_missing_one_wrong_usage(
+  site: Site, capfd: pytest.CaptureFixture[str]
+) -> None:
+  assert site.night() == Exit.NOTHING_TO_DO
+  site.inbox.rmdir()
+  assert site.night() == Exit.USAGE
+  assert f'--inbox {site.inbox} does not exist' in capfd.readouterr().err
+
+
+def test_the_pointer_decides_the_model_and_rolling_back_scores_only_what_that_has_not_seen(site: Site) -> None:
+  site.deliver_zip('one.zip', i1=10)
+  site.night()
+  site.roll_out('2')
+  site.deliver_zip('two.zip', i2=20)
+  site.night('--done_by', 'any')  # leaves the first to a backfill
+  site.roll_out('1')
+  site.night()
+  assert [(row['model_version'], row['probability']) for row in site.rows()] == [
+    ('1', 10 / 256),
+    ('2', 20 / 512),
+    ('1', 20 / 256),
+  ]
+
+
+@pytest.mark.parametrize('content', ['', 'one\ntwo\n'])
+def test_a_pointer_that_names_no_one_model_is_wrong_usage(
+  site: Site, content: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+  site.pointer.write_text(content)
+  assert site.night() == Exit.USAGE
+  assert 'whose one line names it' in capfd.readouterr().err
+
+
+def test_a_pointer_may_name_the_model_from_where_it_lies(site: Site, models: pathlib.Path) -> None:
+  pointer = models / 'current'
+  pointer.write_text('2')
+  site.deliver_zip('one.zip', i1=10)
+  assert site.night('--bundle', str(pointer)) == Exit.DONE
+  assert site.rows()[0]['model_version'] == '2'
+
+
+def test_rejected_files_count_as_done_unless_they_are_asked_for(site: Site) -> None:
+  site.deliver_zip('good.zip', i1=10)
+  broken = site.deliver_zip('broken.zip', i2=20)
+  whole = broken.read_bytes()
+  site.deliver('broken.zip', whole[:-60])
+  assert site.night() == Exit.DONE
+  assert site.night() == Exit.NOTHING_TO_DO
+  assert site.night('--only_failed') == Exit.DONE
+  assert site.records()[-1]['inbox']['new'] == 1
+  site.deliver('broken.zip', whole)
+  assert site.night() == Exit.DONE
+  assert site.rows()[-1]['probability'] == 20 / 256
+  assert site.night('--only_failed') == Exit.NOTHING_TO_DO
+
+
+def test_a_changed_file_supersedes_the_run_that_scored_it_and_a_touched_one_is_done(site: Site) -> None:
+  path = site.deliver_zip('one.zip', i1=10)
+  site.night()
+  os.utime(path, (1_800_000_000, 1_800_000_000))
+  assert site.night() == Exit.NOTHING_TO_DO
+  assert len(site.records()[-1]['touched']) == 1
+  assert site.night() == Exit.NOTHING_TO_DO
+  assert site.records()[-1]['touched'] == []  # known by now
+  site.deliver_zip('one.zip', i1=11)
+  site.night()
+  first, second = site.records('score')
+  assert (first['supersedes_run_id'], second['supersedes_run_id']) == (None, first['run_id'])
+  assert site.rows()[-1]['supersedes_run_id'] == first['run_id']
+
+
+def test_the_work_is_cut_into_slices_that_share_ids_with_a_run_over_everything(site: Site) -> None:
+  for number in range(5):
+    site.deliver(f'{number}.dcm', radiograph(str(number), 10 * number + 1))
+  assert site.night('--slice_files', '2') == Exit.DONE
+  assert [len(record['entries']) for record in site.records('score')] == [2, 2, 1]
+  sliced = site.rows()
+  assert site.night('--overwrite') == Exit.DONE
+  whole = site.rows()[len(sliced) :]
+  same = ('image_id', 'source_id', 'study_id', 'probability', 'pixel_sha256')
+  assert [[row[name] for name in same] for row in sliced] == [[row[name] for name in same] for row in whole]
+
+
+def test_at_the_deadline_the_rest_is_left_to_the_next_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+  for number in range(3):
+    site.deliver(f'{number}.dcm', radiograph(str(number), 10))
+  with monkeypatch.context() as patched:
+    begun: list[str] = []
+    execute = score_run.execute
+
+    def note(*args: object) -> object:
+      begun.append('slice')
+      return execute(*args)  # type: ignore[arg-type]
+
+    patched.setattr(night_slices, 'execute', note)
+    patched.setattr(
+      night_slices,
+      'now',
+      lambda: datetime.datetime.max.replace(tzinfo=datetime.UTC) if begun else datetime.datetime.now(datetime.UTC),
+    )
+    assert site.night('--slice_files', '1', '--deadline', '06:30') == Exit.DEADLINE
+  record = site.records()[-1]
+  assert (record['state'], record['exit_code'], record['inbox']['left'], len(record['slices'])) == ('deadline', 6, 2, 1)
+  assert site.night() == Exit.DONE
+  assert len(site.rows()) == 3
+
+
+def test_the_deadline_is_the_next_such_time_of_day() -> None:
+  started = datetime.datetime(2026, 3, 1, 22, 0).astimezone()
+  assert night_slices.deadline_of('06:30', started) == datetime.datetime(2026, 3, 2, 6, 30).astimezone()
+  assert night_slices.deadline_of('23:15', started) == datetime.datetime(2026, 3, 1, 23, 15).astimezone()
+  assert night_slices.deadline_of(None, started) is None
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+  for number in range(3):
+    site.deliver(f'{number}.dcm', radiograph(str(number), 10))
+  assert site.night('--dry_run', '--slice_files', '2') == Exit.DONE
+  assert 'would score 3 files' in (shown := capfd.readouterr().err)
+  assert 'in 2 slices by tiny-1' in shown
+  assert not site.output.exists()
+
+
+def test_of_two_nights_at_once_one_works_and_one_says_who_does(site: Site) -> None:
+  for number in range(20):
+    site.deliver(f'{number}.dcm', radiograph(str(number), 10))
+  both = [site.start_night(), site.start_night()]
+  codes = {process.wait(): process.stderr.read() if process.stderr else '' for process in both}
+  assert set(codes) == {Exit.DONE, Exit.LOCKED}
+  assert codes[Exit.LOCKED].count('\n') == 1
+  assert site.records()[0]['run_id'] in codes[Exit.LOCKED]
+  assert len(site.records()) == 1
+
+
+def test_a_killed_night_is_gone_on_with_and_its_lock_recovered(site: Site) -> None:
+  for number in range(6):
+    site.deliver(f'{number}.dcm', radiograph(str(number), 10 + number))
+  process = site.start_night('--slice_files', '2')
+  wait_for(lambda: site.records('score') and site.staged(), process)
+  kill(process)
+  dead = site.staged()[0]['run_id']
+  finished = [record['run_id'] for record in site.records('score')]
+  assert site.night('--slice_files', '2') == Exit.DONE
+  (night,) = site.records()
+  assert night['recovered_lock'] == dead[: dead.index('-s')]
+  assert set(finished) <= set(night['slices'])
+  assert dead in night['slices']
+  assert sorted(row['probability'] for row in site.rows()) == [(10 + number) / 256 for number in range(6)]
+  assert (night['rows'], site.staged()) == ({'scored': 6}, [])
+  assert site.published() == {record['run_id'] for record in site.records('score')}
+
+
+def test_a_begun_slice_whose_files_changed_is_dropped_with_what_it_published(site: Site) -> None:
+  path = site.deliver_zip('one.zip', i1=10)
+  process = site.start_night()
+  wait_for(lambda: site.staged(), process)
+  kill(process)
+  (dead,) = site.staged()
+  orphan = site.output / dead['predictions']
+  orphan.mkdir(parents=True, exist_ok=True)  # killed between the rename and the record
+  site.deliver_zip(path.name, i1=11)
+  assert site.night() == Exit.DONE
+  assert [row['probability'] for row in site.rows()] == [11 / 256]
+  assert not orphan.exists()
+  assert site.staged() == []
+
+
+def test_a_night_that_is_told_to_end_gives_the_lock_back(site: Site) -> None:
+  for number in range(6):
+    site.deliver(f'{number}.dcm', radiograph(str(number), 10 + number))
+  process = site.start_night('--slice_files', '1')
+  wait_for(lambda: site.staged(), process)
+  process.send_signal(signal.SIGTERM)
+  assert process.wait() == 128 + signal.SIGTERM
+  assert site.night() == Exit.DONE
+  assert site.records()[-1]['recovered_lock'] is None
+  assert len(site.rows()) == 6
+
+
+def test_runs_are_in_order_also_where_the_clock_goes_back(site: Site) -> None:
+  site.deliver_zip('one.zip', i1=10)
+  site.night()
+  (record,) = site.records()
+  for path in site.output.glob('runs/*.json'):  # as if that night had been in the future
+    path.write_text(path.read_text().replace(record['run_id'][:8], '20990101'))
+    path.rename(path.with_name(path.name.replace(record['run_id'][:8], '20990101')))
+  site.night()
+  first, second = site.records()
+  assert first['run_id'].startswith('20990101')
+  assert second['run_id'] > first['run_id']
+
+
+def test_a_backfill_scores_the_past_beside_the_old_rows(site: Site) -> None:
+  for day in (1, 2, 3):
+    site.deliver_zip(f'{day}.zip', **{f'i{day}': 10 * day})
+    site.night('--run_date', f'2026-01-0{day}')
+  site.roll_out('2')
+  assert site.night('--backfill', '2026-01-01..2026-01-02', '--run_date', '2026-02-01') == Exit.DONE
+  found = [(record['run_date'], record['model']['version'], record['rows']) for record in site.records('score')]
+  assert found[3:] == [('2026-01-01', '2', {'scored': 1}), ('2026-01-02', '2', {'scored': 1})]
+  assert site.records()[-1]['backfill'] == '2026-01-01..2026-01-02'
+  assert {row['probability'] for row in site.rows()} == {10 / 256, 20 / 256, 30 / 256, 10 / 512, 20 / 512}
+  assert site.night('--backfill', '2026-01-01..2026-01-02') == Exit.NOTHING_TO_DO
+
+
+def test_what_a_night_leaves_names_no_file(site: Site) -> None:
+  site.deliver_zip('Erika-Mustermann.zip', i1=10)
+  site.deliver('Mustermann/scan.dcm', radiograph('2', 20))
+  process = site.start_night('--slice_files', '1')
+  wait_for(lambda: site.records('score'), process)
+  kill(process)
+  with contextlib.suppress(FileNotFoundError):
+    site.night()
+  site.night()
+  for path in site.output.rglob('*'):
+    assert 'Mustermann' not in str(path)
+    assert path.is_dir() or b'Mustermann' not in path.read_bytes()
+  assert json.loads((site.output / 'runs' / f'{site.records()[-1]["run_id"]}.json').read_text())['exit_code'] == 3
