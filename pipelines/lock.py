@@ -6,15 +6,18 @@ import json
 import logging
 import os
 import pathlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Final
 
 from pipelines.exits import Locked
 from pipelines.run_record import now
 
 _LOG = logging.getLogger('radbeam.lock')
-_FILE = '.lock'
+_FILE: Final = '.lock'
+_ATTEMPTS: Final = 20
+_ATTEMPT_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def held_lock(output: str, run_id: str) -> Iterator[Lock]:
     try:
       fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-      raise Locked(f'run {_owner(file.read()) or "of another process"} is at work on this output') from None
+      raise Locked(f'run {_wait_for_owner(file)} is at work on this output; let it end, or stop it') from None
     recovered = _owner(file.read())
     if recovered:
       _LOG.info('run %s died while it held the lock; going on in its place', recovered)
@@ -54,6 +57,17 @@ def held_lock(output: str, run_id: str) -> Iterator[Lock]:
       yield Lock(recovered)
     finally:
       _write(file, '')
+
+
+def _wait_for_owner(file: IO[str]) -> str:
+  """Who holds the lock; it may not have said so yet."""
+  for _ in range(_ATTEMPTS):
+    file.seek(0)
+    owner = _owner(file.read())
+    if owner:
+      return owner
+    time.sleep(_ATTEMPT_S)
+  return 'of another process'
 
 
 def _write(file: IO[str], text: str) -> None:

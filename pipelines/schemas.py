@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 _CHUNK_ROWS: Final = 128
 
 _TEXT, _INT = pa.string(), pa.int32()
@@ -63,6 +63,7 @@ PREDICTIONS: Final = pa.schema(
   [
     ('schema_version', _INT),
     ('run_id', _TEXT),
+    ('file_id', _TEXT),
     *_IDS,
     *_OUTCOME,
     ('predicted_label', _TEXT),

@@ -129,7 +129,7 @@ def write_predictions(
 
 def prediction_row(row: ShardRow, bundle: Bundle, run: Mapping[str, Any]) -> dict[str, Any]:
   """One line of the table."""
-  values = {'schema_version': SCHEMA_VERSION, **columns_of(row.row), **run}
+  values = {'schema_version': SCHEMA_VERSION, 'file_id': row.file_id, **columns_of(row.row), **run}
   return values | _outcome(row.scores, bundle) if row.scores is not None else values
 
 

@@ -1,0 +1,145 @@
+"""Each image once: the latest row of all runs that happened.
+
+Files are never changed, so that an image that was scored again has several
+rows. Only runs with a record count: a folder without one is of a run that was
+killed, or is still at work.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.run_record import read_record, recorded_runs
+from pipelines.schemas import PREDICTIONS
+from transforms import storage
+
+_KEYS: Final = ('file_id', 'image_id', 'source_id', 'frame', 'status')
+_RANKS: Final = pa.array(['scored', 'rejected', 'skipped'])  # of rows of one image in one run
+
+
+def prediction_runs(output: str, model: str | None = None) -> list[dict[str, Any]]:
+  """The records of the runs whose rows are there, oldest first.
+
+  Args:
+    output: of `score` or `nightly`.
+    model: name and version, such as `cnn-1`; None for all.
+  """
+  records = (read_record(output, run_id) for run_id in recorded_runs(output))
+  return [
+    record
+    for record in records
+    if record.get('files') and 'predictions' in record and 'pruned' not in record and model in (None, model_of(record))
+  ]
+
+
+def model_of(record: dict[str, Any]) -> str:
+  """Name and version of the model of a run."""
+  return f'{record["model"]["name"]}-{record["model"]["version"]}'
+
+
+def current(output: str, model: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+  """Each image once, in the row of the latest run; an input without an image once for its source and frame.
+
+  Of one run's rows of the same image the scored one stands, then the rejected,
+  then that of the lowest source_id and frame. A row without an image, which
+  nothing but its file can name, gives way when that file is read again.
+
+  Args:
+    output: of `score` or `nightly`.
+    model: name and version, such as `cnn-1`; None for the latest run, whichever model that had.
+    columns: of the predictions; None for all.
+
+  Returns:
+    Rows in the order of runs, shards and positions.
+  """
+  records = prediction_runs(output, model)
+  keys = [_with_run(read_rows(output, record, _KEYS), number) for number, record in enumerate(records)]
+  if not keys:
+    return _chosen_columns(PREDICTIONS.empty_table(), columns)
+  chosen = latest_rows(pa.concat_tables(keys))
+  return pa.concat_tables(_taken(output, records, keys, chosen, columns))
+
+
+def read_rows(output: str, record: dict[str, Any], columns: Sequence[str] | None = None) -> pa.Table:
+  """The rows of a run, by the files that its record lists; columns that it did not have yet are null."""
+  tables = [_read_file(storage.join(output, record['predictions'], name), columns) for name in record['files']]
+  return pa.concat_tables(tables)
+
+
+def _read_file(path: str, columns: Sequence[str] | None) -> pa.Table:
+  with storage.open_read(path) as file:
+    parquet = pq.ParquetFile(file)
+    known = parquet.schema_arrow.names
+    table = parquet.read([name for name in columns or PREDICTIONS.names if name in known])
+  for field in PREDICTIONS if columns is None else [PREDICTIONS.field(name) for name in columns]:
+    if field.name not in known:
+      table = table.append_column(field, pa.nulls(len(table), field.type))
+  return _chosen_columns(table, columns)
+
+
+def _chosen_columns(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
+  return table.select(list(columns or PREDICTIONS.names))
+
+
+def _with_run(table: pa.Table, number: int) -> pa.Table:
+  return table.append_column('run', pa.array([number] * len(table), pa.int32()))
+
+
+def latest_rows(rows: pa.Table) -> pa.Array:
+  """Positions of the rows that stand.
+
+  Args:
+    rows: `file_id`, `image_id`, `source_id`, `frame`, `status`, and `run`, which is higher for later runs.
+
+  Returns:
+    int64, ascending.
+  """
+  frame = pc.fill_null(pc.cast(rows['frame'], pa.string()), '')
+  by_source = pc.binary_join_element_wise(rows['source_id'], frame, '/')
+  table = pa.table(
+    {
+      'key': pc.coalesce(rows['image_id'], by_source),
+      'run': rows['run'],
+      'rank': pc.index_in(rows['status'], _RANKS),
+      'source_id': rows['source_id'],
+      'frame': pc.fill_null(rows['frame'], 0),
+    }
+  )
+  order = [(name, 'descending' if name == 'run' else 'ascending') for name in table.column_names]
+  positions = pc.sort_indices(table, order)
+  key = table['key'].combine_chunks().take(positions)
+  is_first = pc.not_equal(key[1:], key[:-1])
+  first = positions.filter(pa.concat_arrays([pa.array([True] * min(1, len(key)), pa.bool_()), is_first]))
+  standing = first.filter(pc.invert(pc.is_in(first, _without_image_before(rows))))
+  return standing.take(pc.sort_indices(standing))
+
+
+def _without_image_before(rows: pa.Table) -> pa.Array:
+  """Positions of rows without an image whose file was read again by a later run."""
+  files = rows.select(['run']).append_column('file', pc.coalesce(rows['file_id'], rows['source_id']))
+  numbered = files.append_column('position', pa.array(range(len(rows)), pa.uint64()))
+  without = numbered.filter(pc.is_null(rows['image_id']))
+  again = files.filter(pc.is_in(files['file'], without['file'].combine_chunks()))
+  last = again.group_by('file').aggregate([('run', 'max')])
+  joined = without.join(last, 'file')
+  return joined.filter(pc.less(joined['run'], joined['run_max']))['position'].combine_chunks()
+
+
+def _taken(
+  output: str,
+  records: Sequence[dict[str, Any]],
+  keys: Iterable[pa.Table],
+  chosen: pa.Array,
+  columns: Sequence[str] | None,
+) -> Iterator[pa.Table]:
+  """The chosen rows, run by run; a run that has none left is not read again."""
+  start = 0
+  for record, table in zip(records, keys, strict=True):
+    end = start + len(table)
+    of_run = chosen.filter(pc.and_(pc.greater_equal(chosen, start), pc.less(chosen, end)))
+    if len(of_run):
+      yield read_rows(output, record, columns).take(pc.subtract(pc.cast(of_run, pa.int64()), start))
+    start = end

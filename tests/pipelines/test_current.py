@@ -1,0 +1,104 @@
+import pathlib
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.current import current, latest_rows
+from pipelines.run_record import record_path, write_record
+from pipelines.schemas import PREDICTIONS
+
+Row = dict[str, Any]
+RANKS = {'scored': 0, 'rejected': 1, 'skipped': 2}
+
+
+def row(image: str | None, source: str, status: str = 'scored', frame: int | None = 1, **values: Any) -> Row:
+  return {'file_id': 'f', 'image_id': image, 'source_id': source, 'frame': frame, 'status': status} | values
+
+
+def one_by_one(runs: list[list[Row]]) -> list[Row]:
+  """The rule, row by row, without any of Arrow."""
+  standing: dict[tuple[str, ...], Row] = {}
+  for number, rows in enumerate(runs):
+    of_run: dict[tuple[str, ...], Row] = {}
+    for one in sorted(rows, key=lambda one: (RANKS[one['status']], one['source_id'], one['frame'] or 0)):
+      key = (one['image_id'],) if one['image_id'] else (one['source_id'], str(one['frame']))
+      of_run.setdefault(key, one | {'run': number})
+    again = {one['file_id'] for one in rows}
+    kept = {k: one for k, one in standing.items() if one['image_id'] or one['file_id'] not in again}
+    standing = kept | of_run
+  return list(standing.values())
+
+
+def table_of(runs: list[list[Row]]) -> pa.Table:
+  rows = [one | {'run': number} for number, rows in enumerate(runs) for one in rows]
+  names = ('file_id', 'image_id', 'source_id', 'frame', 'status')
+  schema = pa.schema([*(PREDICTIONS.field(name) for name in names), ('run', pa.int32())])
+  return pa.Table.from_pylist(rows, schema)
+
+
+def key_of(one: Row) -> tuple[Any, ...]:
+  return one['run'], one['source_id'], one['frame'] or 0, one['image_id'] or '', one['status']
+
+
+_ROWS = st.builds(
+  row,
+  st.sampled_from([None, 'i1', 'i2', 'i3']),
+  st.sampled_from(['s1', 's2', 's3']),
+  st.sampled_from(list(RANKS)),
+  st.sampled_from([None, 1, 2]),
+  file_id=st.sampled_from(['f1', 'f2', 'f3']),
+)
+
+
+@given(st.lists(st.lists(_ROWS, max_size=6, unique_by=lambda one: (one['source_id'], one['frame'])), max_size=5))
+def test_the_rows_that_stand_are_those_of_the_rule(runs: list[list[Row]]) -> None:
+  table = table_of(runs)
+  assert sorted(map(key_of, table.take(latest_rows(table)).to_pylist())) == sorted(map(key_of, one_by_one(runs)))
+
+
+def write_run(output: pathlib.Path, run_id: str, rows: list[Row], version: str = '1', **record: Any) -> None:
+  folder = output / 'predictions' / f'run_id={run_id}'
+  folder.mkdir(parents=True)
+  pq.write_table(pa.Table.from_pylist(rows, PREDICTIONS), folder / 'part-0.parquet')
+  facts = {'job': 'score', 'run_id': run_id, 'predictions': f'predictions/run_id={run_id}', 'files': ['part-0.parquet']}
+  model = {'name': 'cnn', 'version': version}
+  write_record(record_path(str(output), run_id), facts | {'model': model} | record)
+
+
+def shown(output: pathlib.Path, model: str | None = None) -> list[tuple[str, float]]:
+  rows = current(str(output), model, ['image_id', 'probability']).to_pylist()
+  return [(one['image_id'], one['probability']) for one in rows]
+
+
+def test_the_latest_run_wins_for_each_model_and_over_all(tmp_path: pathlib.Path) -> None:
+  write_run(tmp_path, 'r1', [row('a', 's1', probability=0.1), row('b', 's2', probability=0.2)])
+  write_run(tmp_path, 'r2', [row('a', 's3', probability=0.3)], version='2')
+  assert shown(tmp_path, 'cnn-1') == [('a', 0.1), ('b', 0.2)]
+  assert shown(tmp_path, 'cnn-2') == [('a', 0.3)]
+  assert shown(tmp_path) == [('b', 0.2), ('a', 0.3)]
+
+
+def test_runs_without_a_record_and_pruned_ones_do_not_count(tmp_path: pathlib.Path) -> None:
+  write_run(tmp_path, 'r1', [row('a', 's1', probability=0.1)])
+  write_run(tmp_path, 'r2', [row('a', 's1', probability=0.2)])
+  write_run(tmp_path, 'r3', [row('a', 's1', probability=0.3)], pruned='2026-01-01')
+  pathlib.Path(record_path(str(tmp_path), 'r2')).unlink()
+  assert shown(tmp_path) == [('a', 0.1)]
+
+
+def test_columns_of_a_later_schema_are_null_in_earlier_files(tmp_path: pathlib.Path) -> None:
+  write_run(tmp_path, 'r1', [row('a', 's1', probability=0.1)])
+  path = tmp_path / 'predictions/run_id=r1/part-0.parquet'
+  pq.write_table(pq.read_table(path, partitioning=None).drop_columns(['perceptual_hash']), path)
+  (one,) = current(str(tmp_path)).to_pylist()
+  assert (one['image_id'], one['perceptual_hash']) == ('a', None)
+  assert current(str(tmp_path)).schema.names == PREDICTIONS.names
+
+
+@pytest.mark.parametrize('columns', [None, ['image_id']])
+def test_without_runs_there_are_no_rows(tmp_path: pathlib.Path, columns: list[str] | None) -> None:
+  assert len(current(str(tmp_path), columns=columns)) == 0
