@@ -6,6 +6,7 @@ a value; what stands on the command line wins.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import os
@@ -18,7 +19,7 @@ from typing import Any, Final, Literal, NoReturn
 from pipelines.exits import UsageError
 from pipelines.flags import Flag, flag_of
 from pipelines.jobs import JOBS
-from pipelines.options import JobOptions
+from pipelines.options import PATHS, JobOptions
 
 _BEAM_HELP: Final = (
   'Flags that are not listed here go to Apache Beam, such as --runner, --temp_location or --flink_master. '
@@ -63,6 +64,54 @@ def parse(job: str, argv: Sequence[str]) -> tuple[JobOptions, list[str]]:
   options = JOBS[job].options(**values)
   _check_folders(options)
   return options, [*config_extras, *extras]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Preview:
+  """What must be known before flags are parsed, to say what is wrong with them.
+
+  Attributes:
+    places: values of flags that are places.
+  """
+
+  log_format: str
+  log_file: str | None
+  quiet: bool
+  places: tuple[str, ...]
+
+
+def preview(argv: Sequence[str]) -> Preview:
+  """Looks for the flags of the log; what is wrong with them, and with others, is found out later."""
+  given = _glance(argv)
+  configured: dict[str, Any] = {}
+  with contextlib.suppress(UsageError):
+    configured = _glance(list(_config_arguments(given['config']))) if given.get('config') else {}
+  found = configured | given
+  places = {
+    place for values in (configured, given) for name in PATHS & values.keys() for place in values[name] if place
+  }
+  first = [token for token in argv[:1] if not token.startswith('-')]
+  return Preview(
+    log_format=found.get('log_format', 'text'),
+    log_file=found.get('log_file'),
+    quiet=found.get('quiet', False),
+    places=tuple(sorted({*filter(None, places), *first}, key=len, reverse=True)),
+  )
+
+
+def _glance(tokens: Sequence[str]) -> dict[str, Any]:
+  """The values of the flags that every job has, and of those that are places."""
+  parser = _Parser(argument_default=argparse.SUPPRESS, allow_abbrev=False, add_help=False)
+  hints = typing.get_type_hints(JobOptions)
+  for field in dataclasses.fields(JobOptions):
+    parser.add_argument(f'--{field.name}', **_reading(hints[field.name], flag_of(field)))
+  parser.add_argument('--config')
+  for name in sorted(PATHS):
+    parser.add_argument(f'--{name}', action='append', nargs='?')
+  names = PATHS | hints.keys() | {'config'}
+  with contextlib.suppress(UsageError):
+    return vars(parser.parse_known_args([_underscored(token, names) for token in tokens])[0])
+  return {}
 
 
 def parser_of(job: str) -> argparse.ArgumentParser:

@@ -6,7 +6,6 @@ answer at once, without Beam and without TensorFlow.
 
 import difflib
 import importlib
-import logging
 import os
 import select
 import sys
@@ -16,14 +15,16 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Final
 
-from pipelines.arguments import own_flags, parse
+from pipelines.arguments import own_flags, parse, preview
 from pipelines.crashes import traceback_without_texts
 from pipelines.exits import Exit, user_message
 from pipelines.hushed import TRACEBACK, hushed
 from pipelines.jobs import JOBS
+from pipelines.log_output import configure, end_job, is_json_on_stderr
 from pipelines.options import JobOptions
 
-_INTERRUPTED: Final = 130  # as shells report it: 128 and the number of the signal
+_SIGNALS: Final = 128  # as shells report it: this and the number of the signal
+_INTERRUPTED: Final = 130
 _BROKEN_PIPE: Final = 141
 
 
@@ -80,7 +81,8 @@ def _help() -> str:
       '',
       *lines,
       '',
-      'Exit codes: 0 done, 1 crashed, 2 wrong usage, 3 nothing to do, 4 too many rejects.',
+      'Exit codes: 0 done, 1 crashed, 2 wrong usage, 3 nothing to do, 4 too many rejects, 5 locked by another run,',
+      '  6 stopped at the deadline, 7 alarm.',
     ]
   )
 
@@ -103,24 +105,39 @@ def _unknown_job(given: str) -> str:
 def _run_guarded(job: str, arguments: list[str]) -> int:
   """Runs a job; whatever a user can cause ends as one line."""
   inputs: Sequence[str] = ()
+  first = preview(arguments)
   try:
+    configure(first.log_format, first.log_file, first.quiet)  # how wrong flags are told is a flag too
     options, extras = parse(job, arguments)
     inputs = getattr(options, 'input', ())
-    return _run(job, options, extras)
-  except SystemExit as stop:  # argparse, after --help
-    return int(stop.code or 0)
+    code = _run(job, options, extras)
+    end_job(job, code)
+    return code
+  except SystemExit as stop:  # argparse, after --help; or a signal
+    return _stop(job, int(stop.code or 0))
   except KeyboardInterrupt:
-    print(f'radbeam {job}: interrupted', file=sys.stderr)
-    return _INTERRUPTED
+    return _stop(job, _INTERRUPTED)
   except Exception as error:  # the one place where all of them end
     if isinstance(error, BrokenPipeError) and _nobody_reads():
       raise
-    return _report(job, error, inputs)
+    return _report(job, error, inputs, first.places)
+
+
+def _stop(job: str, code: int) -> int:
+  if code >= _SIGNALS:
+    _tell('interrupted' if code == _INTERRUPTED else 'ended by a signal', job)
+    end_job(job, code)
+  return code
+
+
+def _tell(text: str, job: str) -> None:
+  """The last line of a job, for a person."""
+  if not is_json_on_stderr():
+    print(f'radbeam {job}: {text}', file=sys.stderr)
 
 
 def _run(job: str, options: JobOptions, extras: list[str]) -> int:
   _silence_libraries()
-  _configure_logging(options.quiet)
   if extras:
     from pipelines.beam_options import check_beam_args
 
@@ -130,18 +147,16 @@ def _run(job: str, options: JobOptions, extras: list[str]) -> int:
   return int(module.run(options, extras))
 
 
-def _report(job: str, error: Exception, inputs: Sequence[str]) -> int:
+def _report(job: str, error: Exception, inputs: Sequence[str], places: Sequence[str]) -> int:
   found = user_message(error, inputs)
+  code, text = found or (Exit.CRASHED, 'this is a defect of radbeam, not of your input')
+  word = 'crashed' if found is None else 'nothing to do' if code == Exit.NOTHING_TO_DO else 'error'
   if os.environ.get(TRACEBACK) == '1':
     traceback.print_exception(error)
-  elif found is None:
+  elif found is None and not is_json_on_stderr():
     print(traceback_without_texts(error), file=sys.stderr)
-  if found is None:
-    print(f'radbeam {job}: crashed: this is a defect of radbeam, not of your input', file=sys.stderr)
-    return Exit.CRASHED
-  code, text = found
-  word = 'nothing to do' if code == Exit.NOTHING_TO_DO else 'error'
-  print(f'radbeam {job}: {word}: {text}', file=sys.stderr)
+  _tell(f'{word}: {text}', job)
+  end_job(job, code, text, None if found else error, places)
   return code
 
 
@@ -152,16 +167,3 @@ def _silence_libraries() -> None:
   os.environ.setdefault('ARROW_DEFAULT_MEMORY_POOL', 'system')  # Arrow's own keeps what a shard has needed
   if not sys.warnoptions:
     warnings.simplefilter('ignore')  # some quote values of the input
-
-
-def _configure_logging(quiet: bool) -> None:
-  """Our own lines on stderr as they are; of libraries errors only."""
-  logging.basicConfig(level=logging.ERROR, format='%(name)s: %(message)s', stream=sys.stderr, force=True)
-  for handler in logging.getLogger().handlers:
-    handler.setLevel(logging.ERROR)  # besides the logger's: libraries give theirs levels of their own
-  ours = logging.getLogger('radbeam')
-  ours.setLevel(logging.WARNING if quiet else logging.INFO)
-  ours.propagate = False
-  plain = logging.StreamHandler(sys.stderr)
-  plain.setFormatter(logging.Formatter('%(message)s'))
-  ours.handlers[:] = [plain]

@@ -60,6 +60,8 @@ MANNERS: Final = frozenset(
     'overwrite',
     'dry_run',
     'quiet',
+    'log_format',
+    'log_file',
     'only_failed',
     'done_by',
     'backfill',
@@ -84,6 +86,8 @@ class JobOptions:
   overwrite: bool = Flag('replace a result that is already there', False).field()
   dry_run: bool = Flag('say what would be done: counts, schemas, steps; write nothing', False).field()
   quiet: bool = Flag('no progress and no summary on stderr', False).field()
+  log_format: Literal['text', 'json'] = Flag('what is said on stderr: for a person, or an event a line', 'text').field()
+  log_file: str | None = Flag('append all events to this file, as JSON lines', None, 'FILE', not_empty).field()
 
   def __post_init__(self) -> None:
     for field in dataclasses.fields(self):

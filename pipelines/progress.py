@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from pipelines.log_output import is_json_on_stderr
 from pipelines.staging import marker_folder
 from transforms import storage
 
@@ -19,7 +20,7 @@ _INTERVAL_S = 1.0
 def shard_progress(staging: str, quiet: bool, stream: TextIO | None = None) -> Iterator[None]:
   """Shows the number of finished shards while the block runs; silent where nobody watches."""
   stream = stream or sys.stderr
-  if quiet or not stream.isatty():
+  if quiet or is_json_on_stderr() or not stream.isatty():
     yield
     return
   done = threading.Event()

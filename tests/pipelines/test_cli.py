@@ -4,8 +4,6 @@ import pathlib
 import subprocess
 import sys
 import time
-import types
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,49 +12,12 @@ from pipelines import cli
 from pipelines.exits import Exit, NothingToDo, TooManyRejects, UsageError
 from pipelines.jobs import JOBS
 from pipelines.options import IngestOptions, TrainJobOptions
+from tests.pipelines.fake_job import FakeJob
 
 _INGEST = ['ingest', '--input', 'in', '--output', 'out', '--labels', 'folder']
 _TRAIN = ['train', '--dataset', 'data', '--bundle', 'model']
+pytestmark = pytest.mark.usefixtures('_as_before')
 _ROOT = pathlib.Path(__file__).parent.parent.parent
-
-
-class FakeJob(types.ModuleType):
-  """Stands for the module of a job: keeps what it is run with, then does as told."""
-
-  def __init__(self) -> None:
-    super().__init__('fake')
-    self.calls: list[tuple[Any, list[str]]] = []
-    self.result: int | BaseException = Exit.DONE
-
-  def run(self, options: object, beam_args: list[str]) -> int:
-    self.calls.append((options, beam_args))
-    if isinstance(self.result, BaseException):
-      raise self.result
-    return self.result
-
-
-@pytest.fixture(autouse=True)
-def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-  """What `main` sets up for a whole process is taken back."""
-  monkeypatch.delenv('RADBEAM_TRACEBACK', raising=False)
-  environment = dict(os.environ)
-  loggers = [logging.getLogger(name) for name in ('', 'radbeam', 'apache_beam', 'absl', 'tensorflow')]
-  states = [(logger, logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
-  yield
-  os.environ.clear()
-  os.environ.update(environment)
-  for logger, level, propagate, handlers in states:
-    logger.setLevel(level)
-    logger.propagate = propagate
-    logger.handlers[:] = handlers
-
-
-@pytest.fixture
-def job(monkeypatch: pytest.MonkeyPatch) -> FakeJob:
-  fake = FakeJob()
-  for name in JOBS:
-    monkeypatch.setitem(sys.modules, f'pipelines.{name}', fake)
-  return fake
 
 
 def ran_with(job: FakeJob) -> Any:
