@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import re
 
+from pipelines.events import EVENTS
 from pipelines.exits import Exit
 from pipelines.flags import flag_of
 from pipelines.options import ArchiveJobOptions
@@ -52,7 +53,11 @@ def test_the_examples_of_rules_can_be_used() -> None:
 
 def test_exit_codes_are_those_of_the_code() -> None:
   described = {int(cells[0]) for cells in table('Exit codes')}
-  assert described == {Exit.DONE, Exit.CRASHED, Exit.USAGE, Exit.NOTHING_TO_DO, Exit.TOO_MANY_REJECTS}
+  assert described == set(Exit)
+
+
+def test_every_event_is_described_as_in_the_code() -> None:
+  assert [tuple(cells) for cells in table('Logs')] == [(f'`{code}`', kind.meaning) for code, kind in EVENTS.items()]
 
 
 def test_codes_and_limits_of_archives_are_those_of_the_code() -> None:

@@ -257,6 +257,12 @@ def test_help_lists_every_job_in_a_line(capsys: pytest.CaptureFixture[str]) -> N
   assert all(any(line.split()[:1] == [name] for line in lines) for name in JOBS)
 
 
+def test_help_lists_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+  assert cli.main(['--help']) == Exit.DONE
+  codes = capsys.readouterr().out.partition('Exit codes: ')[2]
+  assert [int(part.split()[0]) for part in codes.split(',')] == sorted(Exit)
+
+
 @pytest.mark.parametrize('name', JOBS)
 def test_help_of_a_job_names_every_flag(name: str, capsys: pytest.CaptureFixture[str]) -> None:
   assert cli.main([name, '--help']) == Exit.DONE
