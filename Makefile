@@ -34,7 +34,7 @@ lint: $(INSTALLED) ## ruff and mypy
 	$(BIN)/mypy
 
 lock: $(INSTALLED) ## renew requirements.lock after a change of setup.py; UPGRADE=--upgrade for the newest versions
-	$(BIN)/uv pip compile $(UPGRADE) --extra train --extra dev --generate-hashes --no-emit-index-url --no-annotate \
+	$(BIN)/uv pip compile $(UPGRADE) --extra train --extra otel --extra dev --generate-hashes --no-emit-index-url --no-annotate \
 	  setup.py -o requirements.lock --python-version 3.11
 
 bench: $(INSTALLED) ## ingest against bare loops, 8,000 JPEGs and 10,000 small DICOM files, three times: 20 minutes

@@ -44,11 +44,13 @@ setup(
   ],
   extras_require={
     'train': ['jinja2>=3', 'matplotlib>=3.9', 'scikit-learn>=1.5'],
+    'otel': ['opentelemetry-exporter-otlp-proto-http>=1.30', 'opentelemetry-sdk>=1.30'],
     'dev': [
       'duckdb>=1.1',
       'hypothesis>=6.100',
       'mypy>=1.15',
       'pandas-stubs',
+      'prometheus-client>=0.21',  # reads what --metrics_file writes
       'pytest>=8',
       'pytest-timeout>=2.3',
       'ruff>=0.9',
