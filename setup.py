@@ -47,6 +47,7 @@ setup(
     'otel': ['opentelemetry-exporter-otlp-proto-http>=1.30', 'opentelemetry-sdk>=1.30'],
     'dev': [
       'duckdb>=1.1',
+      'gcp-storage-emulator>=2026.7',
       'hypothesis>=6.100',
       'mypy>=1.15',
       'pandas-stubs',

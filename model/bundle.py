@@ -22,6 +22,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.local_copies import local_folder
 from transforms.preprocess import PreprocessSpec
 
 FORMAT_VERSION: Final = 1
@@ -63,6 +64,7 @@ class Bundle:
     synthetic: whether it was trained on drawn images.
     model_digest: over what decides a score.
     files: SHA-256 of every file, by its path in the bundle.
+    origin: what it was loaded from, for whoever must load it on another machine.
   """
 
   path: pathlib.Path
@@ -82,6 +84,7 @@ class Bundle:
   synthetic: bool
   model_digest: str
   files: Mapping[str, str]
+  origin: str = ''
 
   @property
   def preprocess_digest(self) -> str:
@@ -121,15 +124,15 @@ class Bundle:
 
 
 def load_bundle(path: str | pathlib.Path) -> Bundle:
-  """Reads `bundle.json`; `verify()` reads the files themselves.
+  """Reads `bundle.json`; `verify()` reads the files themselves. A bundle of an object store is copied here first.
 
   Raises:
     BundleError: if it is missing, of another format, or its digests
       contradict what it says about labels, thresholds and preprocessing.
   """
-  root = pathlib.Path(path)
+  root = local_folder(path)
   values = _read_json(root)
-  bundle = Bundle(path=root, spec=_checked_spec(values), **_fields(values))
+  bundle = Bundle(path=root, origin=str(path), spec=_checked_spec(values), **_fields(values))
   expected = model_digest(bundle.files, decision_facts(bundle))
   if bundle.model_digest != expected:
     raise BundleError(

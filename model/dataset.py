@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, get_args
 
 import pyarrow.dataset
 
+from transforms.local_copies import local_folder
 from transforms.preprocess import PreprocessSpec
 
 Split = Literal['train', 'val', 'test']
@@ -78,13 +79,13 @@ class Dataset:
 
 
 def open_dataset(path: str | pathlib.Path) -> Dataset:
-  """Opens a dataset directory on local disk.
+  """Opens a dataset directory; one of an object store is copied here first.
 
   Raises:
     DatasetError: if `dataset.json` is missing (ingest did not finish), of
       another format, or contradicts its own preprocessing digest.
   """
-  root = pathlib.Path(path)
+  root = local_folder(path)
   values = _read_json(root)
   _check_format(values)
   return Dataset(

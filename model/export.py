@@ -24,6 +24,7 @@ from model.model_card import model_card
 from model.report.plots import history_figure, to_png
 from model.signatures import ServingModel
 from model.training import EpochRow, Trained
+from transforms import storage
 
 INTENDED_USE_COLUMNS: Final = ('modality', 'view_position', 'body_part', 'photometric')
 NORMAL_LABELS: Final = frozenset({'normal', 'negative', 'no finding', 'no_finding', 'healthy', 'none', '0'})
@@ -71,14 +72,15 @@ def write_bundle(trained: Trained, dataset: Dataset, path: str | pathlib.Path, o
   return layout.load_bundle(target)
 
 
-def check_target(target: pathlib.Path, overwrite: bool) -> None:
+def check_target(target: str | pathlib.Path, overwrite: bool) -> None:
   """Refuses a place that is taken; callable before a training of hours.
 
   Raises:
     BundleError: if the path exists and is not to be overwritten.
   """
-  if target.exists() and not overwrite:
-    raise BundleError(f'{target.name!r} exists already; give another --output, or --overwrite to replace it')
+  if storage.exists(str(target)) and not overwrite:
+    name = str(target).rstrip('/').rpartition('/')[2]
+    raise BundleError(f'{name!r} exists already; give another --output, or --overwrite to replace it')
 
 
 def choose_positive(labels: Sequence[str], wanted: str | None) -> int | None:

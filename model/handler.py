@@ -1,7 +1,6 @@
 """The Beam model handler: batches of pixels through a bundle's SavedModel."""
 
 import logging
-import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from numpy.typing import NDArray
 
 from model.bundle import Bundle
+from transforms.local_copies import local_folder
 
 Image = NDArray[np.uint8]
 Scores = NDArray[np.float32]
@@ -74,16 +74,16 @@ class BundleModelHandler(ModelHandler[Image, Prediction, LoadedModel]):
   @classmethod
   def of(cls, bundle: Bundle, options: HandlerOptions | None = None) -> 'BundleModelHandler':
     """The handler of a bundle that was loaded, and verified, by the launcher."""
-    return cls(str(bundle.path), options)
+    return cls(bundle.origin or str(bundle.path), options)
 
   def load_model(self) -> LoadedModel:
-    """Loads the SavedModel from local disk.
+    """Loads the SavedModel; a bundle of an object store is copied to this worker first.
 
     Raises:
       FileNotFoundError: if there is none: the bundle was not copied to this worker.
     """
     _limit_threads(self._options.threads)
-    path = pathlib.Path(self._bundle_dir, 'saved_model')
+    path = local_folder(self._bundle_dir) / 'saved_model'
     if not (path / 'saved_model.pb').is_file():
       raise FileNotFoundError(f'no saved_model.pb in the bundle {path.parent.name!r} on this worker; copy it there')
     saved_model = tf.saved_model.load(str(path))

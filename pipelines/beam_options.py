@@ -67,13 +67,19 @@ def make_runner(args: Sequence[str]) -> PipelineRunner:
   """
   options = pipeline_options(args)
   name = options.view_as(StandardOptions).runner or ''
-  if name.rpartition('.')[2].lower() not in _IN_PROCESS:
+  if not runs_here(args):
     return _named_runner(name)
   if 'direct' in name.lower():
     _say_pinned()
   # Otherwise a failing worker's traceback is printed besides being raised.
   logging.getLogger('apache_beam').setLevel(logging.CRITICAL)
   return fn_runner.FnApiRunner(provision_info=_provision_info(options))
+
+
+def runs_here(args: Sequence[str]) -> bool:
+  """Whether the engine is this process: its workers then have this machine's disk."""
+  name = pipeline_options(args).view_as(StandardOptions).runner or ''
+  return name.rpartition('.')[2].lower() in _IN_PROCESS
 
 
 def _named_runner(name: str) -> PipelineRunner:

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from pipelines.duplicates import read_columns
 from pipelines.exits import UsageError
 from pipelines.near_duplicates import near_duplicate_rows, summary
 from pipelines.publish import part_name, publish_crosswalk, publish_folder, with_role
@@ -173,7 +173,7 @@ def _label_counts(results: Sequence[ShardResult]) -> dict[str, dict[str, int]]:
 
 def dataset_digest(index_paths: Iterable[str]) -> str:
   """SHA-256 over the sorted lines of image_id, pixel_sha256, split and label of all images."""
-  tables = [pq.read_table(path, columns=[*_DIGESTED, 'status']) for path in index_paths]
+  tables = [read_columns(path, [*_DIGESTED, 'status']) for path in index_paths]
   table = pa.concat_tables(tables)
   images = table.filter(pc.equal(table['status'], 'ok')).sort_by([(column, 'ascending') for column in _DIGESTED])
   digest = hashlib.sha256()

@@ -15,6 +15,8 @@ from model.report.html import write_report
 from pipelines.exits import Exit, UsageError
 from pipelines.options import EvaluateOptions
 from pipelines.run_record import now, versions, write_record
+from transforms import storage
+from transforms.local_copies import written_folder
 
 _LOG: Final = logging.getLogger('radbeam.evaluate')
 METRICS: Final = 'metrics.json'
@@ -29,9 +31,10 @@ def run(options: EvaluateOptions, beam_args: Sequence[str]) -> Exit:
   Raises:
     BundleError, DatasetError, UsageError: if bundle, dataset and output do not fit together.
   """
-  output = pathlib.Path(options.output)
-  if (output / METRICS).exists() and not options.overwrite:
-    raise UsageError(f'{output} holds an evaluation already; give another --output, or --overwrite to replace it')
+  if storage.exists(storage.join(options.output, METRICS)) and not options.overwrite:
+    raise UsageError(
+      f'{options.output} holds an evaluation already; give another --output, or --overwrite to replace it'
+    )
   if options.dry_run:
     bundle, dataset = load_bundle(options.bundle), open_dataset(options.dataset)
     check_fit(bundle, dataset)
@@ -39,11 +42,12 @@ def run(options: EvaluateOptions, beam_args: Sequence[str]) -> Exit:
     return Exit.DONE
   started = now()
   evaluation = evaluate(options.bundle, options.dataset, options.split)
-  _write(evaluation, output, started.isoformat())
+  with written_folder(options.output, METRICS) as folder:
+    _write(evaluation, folder, started.isoformat())
   _LOG.info(
     '%s on %d images of %s: %s', evaluation.bundle.name, len(evaluation.rows), options.split, figures(evaluation)
   )
-  _LOG.info('report: %s', output / REPORT)
+  _LOG.info('report: %s', storage.join(options.output, REPORT))
   return Exit.DONE
 
 

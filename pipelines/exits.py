@@ -120,6 +120,8 @@ def _of_system(number: int | None, path: str | None, inputs: Sequence[str]) -> t
   if number in _FULL:
     place = f'the disk of {path}' if path else 'a disk'
     return Exit.CRASHED, f'{place} is full ({os.strerror(number)}); free some space and run the same command again'
+  if number == errno.ENOENT and path and path.startswith('gs://'):
+    return Exit.USAGE, f'{_nameable(path, inputs)} is not there, or its bucket is not; make it, or name another'
   if number in _FORBIDDEN:
     place = _nameable(path, inputs)
     return Exit.USAGE, f'no access to {place} ({os.strerror(number)}); change its permissions, or name another'

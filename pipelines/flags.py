@@ -110,6 +110,11 @@ def is_png(value: str) -> str | None:
   return None if value.lower().endswith('.png') else 'the name of a .png file'
 
 
+def is_local_folder(value: str) -> str | None:
+  """No URL: what identifies patients stays where its owner can be told from others."""
+  return 'a folder of this machine' if '://' in value else None
+
+
 def not_empty(value: str | tuple[str, ...]) -> str | None:
   """A name, or several."""
   return None if value and all(value) else 'a name'

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow.parquet as pq
 
-from pipelines.beam_options import make_runner, pipeline_options
+from pipelines.beam_options import make_runner, pipeline_options, runs_here
 from pipelines.crosswalk import staging_folder
 from pipelines.dataset_publish import RECORD, DatasetRun, publish_dataset
 from pipelines.dataset_shards import Annotator, DatasetSpec, write_dataset_shard
@@ -59,8 +60,15 @@ def run(options: IngestOptions, beam_args: Sequence[str], *, synthetic: bool = F
   key = key_path(options.pseudonym_key_file)
   dataset = replace(_dataset_run(options, spec, key), synthetic=synthetic)
   pipeline = beam.Pipeline(runner=make_runner(beam_args), options=pipeline_options(beam_args))
-  with shard_progress(dataset.staging, options.quiet), pipeline:
-    build(pipeline, inputs, spec, dataset, key)
+  with (
+    tempfile.TemporaryDirectory(prefix='radbeam-') as temporary,
+    shard_progress(dataset.staging, options.quiet),
+    pipeline,
+  ):
+    # tf.Transform writes through TensorFlow, which not every object store can be given to.
+    is_near = runs_here(beam_args) and not storage.is_local(dataset.staging)
+    graph = storage.join(temporary if is_near else dataset.staging, 'transform_graph', uuid.uuid4().hex)
+    build(pipeline, inputs, spec, dataset, key, graph)
   return _finish(options, dataset)
 
 
@@ -100,7 +108,12 @@ def _dataset_run(options: IngestOptions, spec: DatasetSpec, key: str) -> Dataset
 
 
 def build(
-  pipeline: beam.Pipeline, inputs: Sequence[Input], spec: DatasetSpec, dataset: DatasetRun, key: str
+  pipeline: beam.Pipeline,
+  inputs: Sequence[Input],
+  spec: DatasetSpec,
+  dataset: DatasetRun,
+  key: str,
+  graph_folder: str,
 ) -> beam.PCollection[str]:
   """Wires the job; the one element that comes out is the path of the record, once the dataset is there."""
   results = (
@@ -119,7 +132,7 @@ def build(
       spec.decode.spec.shape,
       dataset.scaling,
       spec.labels != 'none',
-      storage.join(dataset.staging, 'transform_graph', uuid.uuid4().hex),
+      graph_folder,
     )
   )
   # Side inputs are complete before their consumer starts: this is the barrier.

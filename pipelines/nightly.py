@@ -28,7 +28,7 @@ from pipelines.night_leftovers import find_leftovers, remove_leftovers
 from pipelines.night_options import NightlyOptions
 from pipelines.night_record import add_up, night_record, state_of, unfinished_slices
 from pipelines.night_work import plan_work
-from pipelines.run_record import new_run_id, now, read_record, record_path, recorded_runs, write_record
+from pipelines.run_record import commit_record, new_run_id, now, read_record, recorded_runs
 from transforms import storage
 from transforms.identifiers import KEY_BYTES, Pseudonyms, read_key
 
@@ -152,7 +152,7 @@ def _finish(night: Night, found: Found, published: Sequence[str], lock: Lock, se
   state = state_of(add_up(slices), found, bool(slices), options.max_reject_ratio)
   record = night_record(night, found, slices, state, lock.recovered) | {'seconds': seconds.by_stage}
   lock.check()
-  write_record(record_path(output, night.run_id), record)
+  commit_record(output, record)
   save_ledger(output)
   if state.exit == Exit.NOTHING_TO_DO:
     raise NothingToDo(f'nothing new: {found.work.done} files are done, {found.listing.waiting} are still being written')

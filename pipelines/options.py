@@ -29,6 +29,7 @@ from pipelines.flags import (
   between,
   flag_of,
   is_date,
+  is_local_folder,
   is_path_part,
   is_png,
   is_regex,
@@ -160,7 +161,7 @@ class ResultOptions(ReadingOptions):
     'at least 32 random bytes, for the owner alone; default: one is made under your configuration folder', None, 'FILE'
   ).field()
   crosswalk: str | None = Flag(
-    'write there from which image each id comes: identifies patients', None, 'DIR', written=True
+    'write there from which image each id comes: identifies patients', None, 'DIR', is_local_folder, written=True
   ).field()
   run_date: str = Flag('the day in UTC that the result is filed under', today, 'YYYY-MM-DD', is_date).field()
   max_reject_ratio: float = Flag('exit 4 if more of the sources are rejects', 0.25, 'RATIO', between(0, 1)).field()

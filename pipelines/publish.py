@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
 
 from pipelines.schemas import CROSSWALK
 from pipelines.staging import ShardResult, StagedFile
@@ -62,7 +61,9 @@ def _link(path: str, target: pathlib.Path) -> None:
 
 def _copy_all(files: Iterable[tuple[str, str]], final: str) -> None:
   pairs = [(path, storage.join(final, name)) for path, name in files]
-  FileSystems.copy([source for source, _ in pairs], [target for _, target in pairs])
+  for is_local in (True, False):
+    some = [pair for pair in pairs if storage.is_local(pair[0]) == is_local]
+    storage.copy_files(some)
 
 
 def publish_crosswalk(results: Sequence[ShardResult], folder: str, run_id: str) -> None:

@@ -83,6 +83,18 @@ def read_record(output: str, run_id: str) -> dict[str, Any]:
   return record
 
 
+def commit_record(output: str, record: Mapping[str, Any]) -> None:
+  """Writes the record of a run, in one step: from now on the run has happened.
+
+  Of two attempts at the same run the first commits; the second finds that it is done.
+  """
+  storage.write_new(record_path(output, record['run_id']), _to_json(record))
+
+
+def _to_json(record: Mapping[str, Any]) -> bytes:
+  return (json.dumps(record, indent=2, sort_keys=True) + '\n').encode()
+
+
 def write_record(path: str, record: Mapping[str, Any]) -> None:
-  """Writes a record in one step: from now on the run has happened."""
-  storage.write_atomically(path, (json.dumps(record, indent=2, sort_keys=True) + '\n').encode())
+  """Writes a record, in one step, in the place of an earlier one if there is any."""
+  storage.write_atomically(path, _to_json(record))

@@ -23,7 +23,7 @@ from pipelines.night_options import NightlyOptions
 from pipelines.options import ScoreOptions
 from pipelines.progress import shard_progress
 from pipelines.publish import part_name, publish_crosswalk, publish_folder, with_role
-from pipelines.run_record import code_version, now, predicted, record_path, summarise, versions, write_record
+from pipelines.run_record import code_version, commit_record, now, predicted, record_path, summarise, versions
 from pipelines.score_rows import PREDICTIONS_ROLE, RunColumns
 from pipelines.score_shards import ScoreShards, ScoreSpec
 from pipelines.staging import FOLDER, ShardResult, choose_results, digest_of
@@ -223,7 +223,7 @@ def publish_predictions(score_run: ScoreRun, results: Iterable[ShardResult], dup
   publish_folder(files, storage.join(score_run.output, score_run.predictions))
   if score_run.crosswalk:
     publish_crosswalk(chosen, score_run.crosswalk, score_run.columns.run_id)
-  write_record(score_run.record_path, record)
+  commit_record(score_run.output, record)
   return score_run.record_path
 
 

@@ -61,7 +61,7 @@ class ScoreShards(beam.PTransform):
     decoded = shards | 'DecodeShards' >> beam.ParDo(_DecodeShard(self.spec)).with_outputs(
       _FINISHED, _REST, main='images'
     )
-    handler = KeyedModelHandler(BundleModelHandler(str(self.spec.bundle.path), self.spec.handler))
+    handler = KeyedModelHandler(BundleModelHandler.of(self.spec.bundle, self.spec.handler))
     scored = decoded['images'] | 'ScoreImages' >> RunInference(handler) | 'AddScores' >> beam.MapTuple(with_prediction)
     written, partial = (
       (scored, decoded[_REST])

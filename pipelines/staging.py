@@ -7,6 +7,7 @@ whose fingerprint is unchanged. Nothing that lies here is ever read as a result.
 import hashlib
 import json
 import logging
+import posixpath
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -101,7 +102,9 @@ def write_marker(folder: str, result: ShardResult) -> None:
 
 def find_finished(folder: str, number: int, fingerprint: str) -> ShardResult | None:
   """The result of an earlier attempt at the same work, if all of its files are still there."""
-  for marker in storage.list_files(storage.join(marker_folder(folder), f'shard-{number:05d}-*.json')):
+  for marker in storage.list_files(marker_folder(folder)):
+    if not posixpath.basename(marker.path).startswith(f'shard-{number:05d}-'):
+      continue
     result = _parse(json.loads(storage.read_bytes(marker.path)))
     if result.fingerprint == fingerprint and all(_is_there(file) for file in result.files):
       return result

@@ -1,15 +1,16 @@
 """`radbeam train`: a dataset becomes a model bundle."""
 
 import logging
-import pathlib
 from collections.abc import Sequence
 from typing import Final
 
+from model.bundle import BUNDLE_FILE
 from model.dataset import Dataset, open_dataset
 from model.export import BundleOptions, check_target, choose_positive, write_bundle
 from model.training import EpochRow, TrainOptions, train
 from pipelines.exits import Exit, UsageError
 from pipelines.options import TrainJobOptions
+from transforms.local_copies import written_folder
 
 _LOG: Final = logging.getLogger('radbeam.train')
 
@@ -20,7 +21,7 @@ def run(options: TrainJobOptions, beam_args: Sequence[str]) -> Exit:
   Raises:
     DatasetError, BundleError, UsageError: if dataset, bundle and options do not fit together.
   """
-  check_target(pathlib.Path(options.bundle), options.overwrite)
+  check_target(options.bundle, options.overwrite)
   dataset = open_dataset(options.dataset)
   recipe = train_options(options)
   _check_positive(dataset, options.positive_label)
@@ -30,7 +31,8 @@ def run(options: TrainJobOptions, beam_args: Sequence[str]) -> Exit:
     return Exit.DONE
   trained = train(dataset, recipe, _log_epoch)
   named = BundleOptions(options.model_name, options.model_version, options.positive_label, options.overwrite)
-  bundle = write_bundle(trained, dataset, options.bundle, named)
+  with written_folder(options.bundle, BUNDLE_FILE) as folder:
+    bundle = write_bundle(trained, dataset, folder, named)
   best = trained.history[trained.best_epoch - 1]
   threshold = '' if bundle.threshold is None else f', threshold {bundle.threshold:.3f}'
   _LOG.info('epoch %d is kept: validation AUC %.4f%s -> %s', best.epoch, best.val_auc, threshold, options.bundle)

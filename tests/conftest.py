@@ -1,8 +1,14 @@
 """What all tests share: the pinned engine, and that nothing is skipped in silence."""
 
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.storage_emulator import BUCKET
 
 if TYPE_CHECKING:
   from apache_beam.runners.portability.fn_api_runner import fn_runner
@@ -16,6 +22,26 @@ def runner() -> 'fn_runner.FnApiRunner':
   from apache_beam.runners.portability.fn_api_runner import fn_runner  # here: most tests need no Beam
 
   return fn_runner.FnApiRunner()
+
+
+@pytest.fixture(scope='session')
+def _emulator() -> Iterator[str]:
+  """One emulator of Google Cloud Storage for all tests; its address."""
+  process = subprocess.Popen(
+    [sys.executable, '-m', 'tests.storage_emulator'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+  )
+  assert process.stdin
+  assert process.stdout
+  yield f'http://localhost:{process.stdout.readline().strip()}'
+  process.stdin.close()
+  process.wait()
+
+
+@pytest.fixture
+def bucket(_emulator: str, monkeypatch: pytest.MonkeyPatch) -> str:
+  """A folder in a bucket, empty and of this test alone."""
+  monkeypatch.setenv('STORAGE_EMULATOR_HOST', _emulator)
+  return f'gs://{BUCKET}/{uuid.uuid4().hex}'
 
 
 def pytest_configure(config: pytest.Config) -> None:

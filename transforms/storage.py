@@ -1,20 +1,24 @@
-"""Files by path or URL: Beam's FileSystems, and the few local operations that it lacks.
+"""Files by path or URL: local disk, Google Cloud Storage, and what else Beam's FileSystems know.
 
-The one place that knows how local disk and object stores differ. Beam is
-loaded where it is needed: to look at one local file takes less time than that.
+The one place that knows how these differ. Beam is loaded where it is needed:
+to look at one local file takes less time than that.
 """
 
 import contextlib
 import glob
+import io
 import os
 import pathlib
 import re
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import google_crc32c
+
+from transforms import object_store
 
 if TYPE_CHECKING:
   from apache_beam.io.filesystems import FileSystems
@@ -42,6 +46,7 @@ class StoredFile:
   Attributes:
     regular: neither a device nor a pipe, nor a link that leads nowhere.
     readable: False for a folder that may not be listed, which stands for what is in it.
+    crc32c: of the content, hexadecimal, where the store knows it.
   """
 
   path: str
@@ -52,6 +57,11 @@ class StoredFile:
   crc32c: str = ''
 
 
+def is_object(path: str) -> bool:
+  """Whether a path is of Google Cloud Storage."""
+  return path.startswith(object_store.SCHEME)
+
+
 def is_local(path: str) -> bool:
   """Whether a path is of this machine's file system."""
   return _URL.match(path) is None
@@ -59,6 +69,8 @@ def is_local(path: str) -> bool:
 
 def join(base: str, *parts: str) -> str:
   """Joins a path or URL."""
+  if is_object(base):
+    return '/'.join([base.rstrip('/'), *(part.strip('/') for part in parts)])
   return os.path.join(base, *parts) if is_local(base) else _beam().join(base, *parts)
 
 
@@ -66,6 +78,8 @@ def open_read(path: str) -> BinaryIO:
   """Opens a file for ranged reading, as it stands."""
   if is_local(path):
     return open(path, 'rb')
+  if is_object(path):
+    return object_store.open_read(path)
   return _beam().open(path, compression_type=_as_it_is())
 
 
@@ -74,6 +88,8 @@ def open_write(path: str) -> BinaryIO:
   if is_local(path):
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     return open(path, 'wb')
+  if is_object(path):
+    return object_store.open_write(path)
   return _beam().create(path, compression_type=_as_it_is())
 
 
@@ -98,12 +114,46 @@ def write_atomically(path: str, data: bytes) -> None:
     with open_write(path) as file:  # object stores show an object only when it is complete
       file.write(data)
     return
+  os.replace(_write_temporary(path, data), path)
+
+
+def write_new(path: str, data: bytes) -> bool:
+  """Writes a small file, whole, unless there is one of this name; of several writers at once one does.
+
+  Returns:
+    Whether this call wrote it.
+  """
+  if is_object(path):
+    return object_store.write_file(path, io.BytesIO(data), generation=0) is not None
+  if exists(path):
+    return False
+  if not is_local(path):  # no other store can say that a file is new
+    write_atomically(path, data)
+    return True
+  return _link_new(_write_temporary(path, data), path)
+
+
+def _link_new(temporary: str, path: str) -> bool:
+  try:
+    os.link(temporary, path)
+  except FileExistsError:
+    return False
+  except OSError:  # a file system without links
+    os.rename(temporary, path)
+    return True
+  finally:
+    with contextlib.suppress(FileNotFoundError):
+      os.unlink(temporary)
+  return True
+
+
+def _write_temporary(path: str, data: bytes) -> str:
   temporary = f'{path}.{uuid.uuid4().hex}.tmp'
   with open_write(temporary) as file:
     file.write(data)
     file.flush()
     os.fsync(file.fileno())
-  os.replace(temporary, path)
+  return temporary
 
 
 def modified_at(file: StoredFile) -> float:
@@ -113,23 +163,46 @@ def modified_at(file: StoredFile) -> float:
 
 def exists(path: str) -> bool:
   """Whether there is a file or folder of this name."""
+  if is_object(path):
+    return object_store.exists(path)
   return os.path.exists(path) if is_local(path) else _beam().exists(path)
 
 
 def is_file(path: str) -> bool:
   """Whether there is a file of this name; a folder is none."""
+  if is_object(path):
+    return object_store.find(path) is not None
   return os.path.isfile(path) if is_local(path) else any(file.path == path for file in list_files(path))
 
 
 def delete(path: str) -> None:
   """Deletes one file."""
-  os.unlink(path) if is_local(path) else _beam().delete([path])
+  if is_object(path):
+    object_store.delete(path)
+  else:
+    os.unlink(path) if is_local(path) else _beam().delete([path])
 
 
 def delete_tree(path: str) -> None:
   """Deletes a folder with all that is in it; nothing happens if there is none."""
-  if exists(path):
+  if is_object(path):
+    object_store.delete_all(path)
+  elif is_local(path):
+    shutil.rmtree(path, ignore_errors=not os.path.exists(path))
+  elif exists(path):
     _beam().delete([path])
+
+
+def copy_files(pairs: Sequence[tuple[str, str]]) -> None:
+  """Copies files to a store, or within it: source and target of each."""
+  if not pairs:
+    return
+  if all(is_object(path) for pair in pairs for path in pair):
+    object_store.copy_all(pairs)
+  elif all(is_local(source) and is_object(target) for source, target in pairs):
+    object_store.upload_all(pairs)
+  else:
+    _beam().copy([source for source, _ in pairs], [target for _, target in pairs])
 
 
 def delete_if_empty(path: str) -> None:
@@ -174,6 +247,10 @@ def _local_file(path: str) -> StoredFile:
 
 
 def _list_remote(path: str) -> Iterator[StoredFile]:
+  if is_object(path):
+    for found in object_store.list_objects(path):
+      yield StoredFile(found.url, found.size_bytes, str(found.generation), crc32c=found.crc32c)
+    return
   patterns = [path, f'{path.rstrip("/")}/**']
   for result in _beam().match(patterns):
     for found in result.metadata_list:

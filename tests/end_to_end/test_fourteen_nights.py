@@ -63,8 +63,7 @@ class Hospital:
   def deliver(self, name: str, images: Images, content: bytes | None = None, readable: bool = True) -> None:
     """A file arrives, or another in its place."""
     files = [(f'{image}.dcm', radiograph(image, grey)) for image, grey in images.items()]
-    kinds = {'.zip': zip_bytes, '.tar': tar_bytes}
-    made = kinds[name[-4:]](files) if name[-4:] in kinds else files[0][1]
+    made = {'.zip': zip_bytes(files), '.tar': tar_bytes(files)}.get(name[-4:], files[0][1])
     content = made if content is None else content
     self.site.deliver(name, content)
     self.paper.files[name] = content, images if readable else {}
