@@ -21,7 +21,7 @@ FORBIDDEN_IMPORTS: Mapping[str, tuple[str, ...]] = {
 HEAVY = ('apache_beam', 'tensorflow', 'tensorflow_transform', 'tfx_bsl', 'keras')
 # Of transforms/, all but the wrappers *_beam.py and these are pure: neither they nor what they import loads Beam
 # or TensorFlow, so that a decode worker stays small.
-IMPURE = {'transforms.storage', 'transforms.inputs', 'transforms.features'}
+IMPURE = {'transforms.storage', 'transforms.local_copies', 'transforms.inputs', 'transforms.features'}
 # The place where every error ends, and the process that tells another what it met.
 CATCH_ALLS = {'pipelines/cli.py', 'transforms/decode_worker.py'}
 

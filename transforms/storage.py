@@ -184,11 +184,11 @@ def delete(path: str) -> None:
 
 
 def delete_tree(path: str) -> None:
-  """Deletes a folder with all that is in it; nothing happens if there is none."""
+  """Deletes a folder with all that is in it, or a file; nothing happens if there is none."""
   if is_object(path):
     object_store.delete_all(path)
   elif is_local(path):
-    shutil.rmtree(path, ignore_errors=not os.path.exists(path))
+    os.unlink(path) if os.path.isfile(path) else shutil.rmtree(path, ignore_errors=not os.path.exists(path))
   elif exists(path):
     _beam().delete([path])
 

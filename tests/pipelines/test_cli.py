@@ -214,7 +214,7 @@ def test_an_output_that_cannot_be_written_is_refused_at_once(
   job: FakeJob, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
   monkeypatch.setattr(os, 'access', lambda path, mode: not mode & os.W_OK)  # tests may run as root, who may all
-  assert cli.main([*_INGEST, '--crosswalk', 'gs://bucket/crosswalk']) == Exit.USAGE
+  assert cli.main(_INGEST) == Exit.USAGE
   assert f'--output is {pathlib.Path("out").absolute()}, but' in capfd.readouterr().err
   assert job.calls == []
 
