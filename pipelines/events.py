@@ -56,6 +56,8 @@ EVENTS: Final[Mapping[str, EventKind]] = {
   'leftovers-removed': EventKind('what a run that died had left unfinished is gone'),
   'alarm': EventKind('a figure is beyond its threshold', logging.WARNING),
   'night-finished': EventKind('the record of the night is written'),
+  'metrics-lost': EventKind('the file of --metrics_file could not be written', logging.WARNING),
+  'telemetry-lost': EventKind("OpenTelemetry's collector did not take spans", logging.WARNING),
   'message': EventKind('a line for persons that has no code of its own; paths in it are withheld'),
   'job-ended': EventKind('the last line of every job: exit code and outcome, and of a crash where it happened'),
 }
@@ -76,7 +78,9 @@ def emit(code: str, text: str | None, **fields: Field) -> None:
   """
   kind = EVENTS[code]
   for name, value in fields.items():
-    _check_field(name, value)
+    if name in _RESERVED:
+      raise ValueError(f'field {name} is set for every event; name it otherwise')
+    check_field(name, value)
   say(Event(code, text, fields), kind.level)
 
 
@@ -96,9 +100,12 @@ def current_run() -> str | None:
   return _run_id
 
 
-def _check_field(name: str, value: Field) -> None:
-  if name in _RESERVED:
-    raise ValueError(f'field {name} is set for every event; name it otherwise')
+def check_field(name: str, value: Field) -> None:
+  """Refuses what may not leave.
+
+  Raises:
+    ValueError, TypeError: if it is more than ids, codes and figures.
+  """
   if isinstance(value, Mapping):
     parts: list[Any] = [*value, *value.values()]
   else:

@@ -1,6 +1,5 @@
 """What lies in the inbox: files under ids, and which of them are still being written."""
 
-import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -9,13 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
+from pipelines.events import emit
 from transforms import storage
 from transforms.concurrency import usable_cores
 from transforms.identifiers import Pseudonyms
 from transforms.inputs import Input, names_of
 from transforms.storage import StoredFile
 
-_LOG = logging.getLogger('radbeam.inbox')
 _LATEST_POLL_S: Final = 60.0
 
 
@@ -90,7 +89,7 @@ def list_inbox(
     left = started + patience.max_wait_s - clock()
     if not remaining or left <= 0:
       return _without(inbox, found, remaining)
-    _LOG.info('%d files are still being written; waiting', len(remaining))
+    emit('inbox-waiting', f'{len(remaining)} files are still being written; waiting', files=len(remaining))
     sleep(min(max(min(remaining.values()), 0.1), left, _LATEST_POLL_S))
 
 

@@ -1,10 +1,8 @@
 """What is known of a night from its beginning, and what is found out before anything is scored."""
 
-import contextlib
 import datetime
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from model.bundle import Bundle
@@ -13,6 +11,7 @@ from pipelines.launch import config_of
 from pipelines.night_options import NightlyOptions
 from pipelines.night_work import Slice, Work, cut_slices
 from pipelines.staging import digest_of
+from pipelines.telemetry import Timings
 from transforms.decode import DecodeOptions
 from transforms.identifiers import Pseudonyms
 from transforms.inputs import Input
@@ -30,6 +29,7 @@ class Night:
   bundle: Bundle
   decode: DecodeOptions
   pseudonyms: Pseudonyms
+  timings: Timings = field(default_factory=Timings)
 
   @property
   def model(self) -> str:
@@ -82,19 +82,3 @@ class Found:
   files: Sequence[InboxFile]
   work: Work
   left: int
-
-
-class Seconds:
-  """How long each stage of a run took, in seconds of wall time."""
-
-  def __init__(self) -> None:
-    self.by_stage: dict[str, float] = {}
-
-  @contextlib.contextmanager
-  def of(self, stage: str) -> Iterator[None]:
-    """Adds the time that the block takes."""
-    started = time.monotonic()
-    try:
-      yield
-    finally:
-      self.by_stage[stage] = round(self.by_stage.get(stage, 0.0) + time.monotonic() - started, 3)

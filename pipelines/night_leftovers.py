@@ -4,18 +4,16 @@ Only called under the lock, so that nobody else is at work on it.
 """
 
 import json
-import logging
 import posixpath
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.events import emit
 from pipelines.inbox import InboxFile
 from pipelines.night_work import Slice, entry_of
 from pipelines.staging import FOLDER, START_FILE
 from transforms import storage
-
-_LOG = logging.getLogger('radbeam.nightly')
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +68,5 @@ def remove_leftovers(output: str, leftovers: Sequence[Leftover], recorded: Colle
     if leftover.run_id not in recorded:
       storage.delete_tree(storage.join(output, leftover.start['predictions']))
     storage.delete_tree(leftover.staging)
-    _LOG.info('removed what run %s left behind', leftover.run_id)
+    emit('leftovers-removed', f'removed what run {leftover.run_id} left behind', died=leftover.run_id)
   storage.delete_if_empty(storage.join(output, FOLDER))

@@ -10,6 +10,7 @@ from pipelines.flags import (
   between,
   is_date_range,
   is_marker,
+  is_prom,
   is_time_of_day,
   not_empty,
 )
@@ -55,3 +56,9 @@ class NightlyOptions(ResultOptions):
   ).field()
   slice_files: int = Flag('at most so many files are published together', 2000, 'N', between(1)).field()
   slice_bytes: int = Flag('at most so many bytes, unless one file has more', 4 << 30, 'N', between(1)).field()
+  metrics_file: str | None = Flag(
+    "the figures of the night for Prometheus: a file for node_exporter's textfile collector", None, 'FILE.prom', is_prom
+  ).field()
+  otel: bool | None = Flag(
+    'send spans of the night by OpenTelemetry; default: if OTEL_EXPORTER_OTLP_ENDPOINT is set', None
+  ).field()

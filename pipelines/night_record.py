@@ -89,7 +89,12 @@ def night_record(
     },
     **add_up(slices),
     'touched': [entry_of(file) | {'rejected': False} for file in work.touched],
-    'model': {'name': bundle.name, 'version': bundle.version, 'digest': bundle.model_digest},
+    'model': {
+      'name': bundle.name,
+      'version': bundle.version,
+      'digest': bundle.model_digest,
+      'positive_label': bundle.positive_label,
+    },
     'preprocess_digest': bundle.preprocess_digest,
     'config': night.config,
     'config_digest': digest_of(night.config),

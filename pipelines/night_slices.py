@@ -1,10 +1,10 @@
 """The slices of a night: each a run of scoring that publishes its rows and enters its files into the ledger."""
 
 import datetime
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipelines.events import emit
 from pipelines.inbox import as_inputs
 from pipelines.ledger import Ledger
 from pipelines.lock import Lock
@@ -14,8 +14,6 @@ from pipelines.night_work import Slice, Work, entry_of
 from pipelines.run_record import now
 from pipelines.score_run import Scoring, execute, predictions_folder, scoring_of
 from pipelines.staging import digest_of, start_run
-
-_LOG = logging.getLogger('radbeam.nightly')
 
 
 def score_slices(
@@ -32,13 +30,29 @@ def score_slices(
   ends_at = deadline_of(night.options.deadline, night.started)
   for number, (staging, new, cut) in enumerate(_begun_and_new(night, scoring, work, leftovers, ledger)):
     if ends_at and now() >= ends_at:
+      emit('deadline-reached', None, left=left)
       break
     lock.check()
-    record = _score_slice(night, scoring, number, staging, new, cut)
+    emit('slice-started', None, slice=number, files=len(cut.files), to_go=left)
+    with night.timings.span('slice', slice=number, files=len(cut.files)):
+      record = _score_slice(night, scoring, number, staging, new, cut)
     published.append(record['run_id'])
     left -= len(cut.files)
-    _LOG.info('slice %d is published: %d files, rows %s; %d files to go', number, len(cut.files), record['rows'], left)
+    _say_published(number, len(cut.files), left, record)
   return published, left
+
+
+def _say_published(number: int, files: int, left: int, record: Mapping[str, Any]) -> None:
+  emit(
+    'slice-published',
+    f'slice {number} is published: {files} files, rows {record["rows"]}; {left} files to go',
+    slice=number,
+    slice_run_id=record['run_id'],
+    files=files,
+    rows=record['rows'],
+    reasons=record['reasons'],
+    to_go=left,
+  )
 
 
 def deadline_of(time_of_day: str | None, started: datetime.datetime) -> datetime.datetime | None:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from model.bundle import load_bundle
+from pipelines.events import emit, name_run
 from pipelines.exits import Exit, NothingToDo, UsageError
 from pipelines.hushed import hushed
 from pipelines.inbox import list_inbox
@@ -23,12 +24,15 @@ from pipelines.keys import key_path, key_path_if_any
 from pipelines.launch import decode_options, existing_inputs
 from pipelines.ledger import load_ledger, save_ledger
 from pipelines.lock import Lock, held_lock
-from pipelines.night import Found, Night, Seconds
+from pipelines.metrics_file import check_metrics_file, write_metrics
+from pipelines.night import Found, Night
+from pipelines.night_figures import figures_of, summary_fields
 from pipelines.night_leftovers import find_leftovers, remove_leftovers
 from pipelines.night_options import NightlyOptions
 from pipelines.night_record import add_up, night_record, state_of, unfinished_slices
 from pipelines.night_work import plan_work
 from pipelines.run_record import commit_record, new_run_id, now, read_record, recorded_runs
+from pipelines.telemetry import timed_run
 from transforms import storage
 from transforms.identifiers import KEY_BYTES, Pseudonyms, read_key
 
@@ -45,6 +49,7 @@ def run(options: NightlyOptions, beam_args: Sequence[str]) -> Exit:
   Raises:
     UsageError, NothingToDo, Locked, BundleError: as their docstrings say.
   """
+  check_metrics_file(options.metrics_file)
   started = now()
   bundle = load_bundle(current_bundle(options.bundle))
   bundle.verify()
@@ -54,10 +59,14 @@ def run(options: NightlyOptions, beam_args: Sequence[str]) -> Exit:
     return _dry_run(Night(options, beam_args, '', started, inbox, bundle, decode, _any_pseudonyms(options)))
   pseudonyms = Pseudonyms(read_key(key_path(options.pseudonym_key_file)))
   token = secrets.token_hex()
-  with _ended_by_sigterm(), held_lock(options.output, new_run_id(started, token)) as lock:
+  with (
+    timed_run('night', options.otel) as timings,
+    _ended_by_sigterm(),
+    held_lock(options.output, new_run_id(started, token)) as lock,
+  ):
     started = _after_all_others(options.output, started)
     run_id = new_run_id(started, token)
-    return _run_locked(Night(options, beam_args, run_id, started, inbox, bundle, decode, pseudonyms), lock)
+    return _run_locked(Night(options, beam_args, run_id, started, inbox, bundle, decode, pseudonyms, timings), lock)
 
 
 def current_bundle(path: str) -> str:
@@ -123,17 +132,26 @@ def _dry_run(night: Night) -> Exit:
 
 
 def _run_locked(night: Night, lock: Lock) -> Exit:
-  seconds = Seconds()
-  output = night.options.output
-  with seconds.of('ledger'):
+  output, timings = night.options.output, night.timings
+  _say_started(night, lock)
+  with timings.stage('ledger'):
     ledger = load_ledger(output)
     published = unfinished_slices(output)
-  with seconds.of('listing'):
+  with timings.stage('listing'):
     listing = list_inbox(night.inbox, night.patience)
     files = listing.files(night.pseudonyms)
-  with seconds.of('fingerprinting'):
+  with timings.stage('fingerprinting'):
     work = plan_work(files, ledger, night.skip_digest, night.options)
-  with seconds.of('scoring'):
+  emit(
+    'inbox-listed',
+    None,
+    files=len(files),
+    new=len(work.wanted),
+    done=work.done,
+    waiting=listing.waiting,
+    gone=work.gone,
+  )
+  with timings.stage('scoring'):
     begun = find_leftovers(output)
     left = 0
     if work.wanted:
@@ -143,30 +161,40 @@ def _run_locked(night: Night, lock: Lock) -> Exit:
       scored, left = score_slices(night, work, unpublished, ledger, lock)
       published += scored
     remove_leftovers(output, begun, recorded_runs(output))
-  return _finish(night, Found(listing, files, work, left), published, lock, seconds)
+  return _finish(night, Found(listing, files, work, left), published, lock)
 
 
-def _finish(night: Night, found: Found, published: Sequence[str], lock: Lock, seconds: Seconds) -> Exit:
+def _say_started(night: Night, lock: Lock) -> None:
+  name_run(night.run_id)
+  emit('night-started', None, model=night.model, run_date=night.options.run_date, backfill=night.options.backfill)
+  if lock.recovered:
+    emit('lock-recovered', None, died=lock.recovered)
+
+
+def _finish(night: Night, found: Found, published: Sequence[str], lock: Lock) -> Exit:
   output, options = night.options.output, night.options
   slices = [read_record(output, run_id) for run_id in published]
   state = state_of(add_up(slices), found, bool(slices), options.max_reject_ratio)
-  record = night_record(night, found, slices, state, lock.recovered) | {'seconds': seconds.by_stage}
+  record = night_record(night, found, slices, state, lock.recovered) | {'seconds': night.timings.seconds}
   lock.check()
   commit_record(output, record)
   save_ledger(output)
+  _report(night, record)
   if state.exit == Exit.NOTHING_TO_DO:
+    emit('nothing-new', None, done=found.work.done, waiting=found.listing.waiting)
     raise NothingToDo(f'nothing new: {found.work.done} files are done, {found.listing.waiting} are still being written')
-  _report(record)
   return state.exit
 
 
-def _report(record: Mapping[str, Any]) -> None:
-  _LOG.info(
-    'night %s: %d sources in %d slices, rows %s, state %s; %d files are left to the next run',
-    record['run_id'],
-    record['sources'].get('written', 0),
-    len(record['slices']),
-    record['rows'],
-    record['state'],
-    record['inbox']['left'] + record['inbox']['waiting'],
+def _report(night: Night, record: Mapping[str, Any]) -> None:
+  """Tells whoever watches."""
+  if night.options.metrics_file:
+    write_metrics(night.options.metrics_file, record)
+  fields = summary_fields(figures_of(record))
+  night.timings.describe_run({'run_id': night.run_id, **fields})
+  left = record['inbox']['left'] + record['inbox']['waiting']
+  text = (
+    f'night {record["run_id"]}: {record["sources"].get("written", 0)} sources in {len(record["slices"])} slices, '
+    f'rows {record["rows"]}, state {record["state"]}; {left} files are left to the next run'
   )
+  emit('night-finished', None if record['state'] == 'nothing-to-do' else text, **fields)

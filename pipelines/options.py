@@ -72,6 +72,8 @@ MANNERS: Final = frozenset(
     'deadline',
     'slice_files',
     'slice_bytes',
+    'metrics_file',
+    'otel',
   }
 )
 

@@ -7,6 +7,7 @@ import re
 from pipelines.events import EVENTS
 from pipelines.exits import Exit
 from pipelines.flags import flag_of
+from pipelines.metrics_file import METRICS
 from pipelines.options import ArchiveJobOptions
 from pipelines.schemas import PREDICTIONS
 from transforms.burned_in import read_regions
@@ -58,6 +59,11 @@ def test_exit_codes_are_those_of_the_code() -> None:
 
 def test_every_event_is_described_as_in_the_code() -> None:
   assert [tuple(cells) for cells in table('Logs')] == [(f'`{code}`', kind.meaning) for code, kind in EVENTS.items()]
+
+
+def test_every_metric_is_described_as_in_the_code() -> None:
+  described = [tuple(cells) for cells in table('Metrics and spans')]
+  assert described == [(f'`radbeam_night_{name}`', text) for name, text in METRICS.items()]
 
 
 def test_codes_and_limits_of_archives_are_those_of_the_code() -> None:
