@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test integration lint lock bench bench-quick real fuzz clean
+.PHONY: help setup demo test integration crash-points soak lint lock bench bench-quick real fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -27,6 +27,13 @@ integration: $(INSTALLED) ## against decoders of others, which it installs from 
 	  { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy dcmtk openjph-tools; } || \
 	  { echo 'make integration needs dcmtk and openjph-tools, and apt-get could not install them' >&2; exit 1; }
 	$(BIN)/python -m pytest tests/integration
+
+crash-points: $(INSTALLED) ## nights killed at every change that they make, on disk and on an object store: 4 minutes
+	$(BIN)/python -m pytest tests/crash_points -s
+
+soak: $(INSTALLED) ## seven nights of 1,500 studies: rows, memory and time
+	$(BIN)/radbeam demo --overwrite --output bench-out/soak-demo
+	$(BIN)/python -m benchmarks.soak --bundle bench-out/soak-demo/bundle --output bench-out/soak
 
 lint: $(INSTALLED) ## ruff and mypy
 	$(BIN)/ruff check

@@ -27,8 +27,8 @@ _LOG = logging.getLogger('radbeam.lock')
 _FILE: Final = '.lock'
 _ATTEMPTS: Final = 20
 _ATTEMPT_S: Final = 0.05
-RENEWED_EVERY_S: Final = 30.0
-STALE_AFTER_S: Final = 300.0
+RENEWED_EVERY_S = 30.0
+STALE_AFTER_S = 300.0
 
 
 class LeaseLost(Exception):  # noqa: N818 - what happened

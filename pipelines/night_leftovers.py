@@ -11,7 +11,10 @@ from typing import Any
 
 from pipelines.events import emit
 from pipelines.inbox import InboxFile
+from pipelines.ledger import FOLDER as LEDGER
 from pipelines.night_work import Slice, entry_of
+from pipelines.publish import remove_attempts
+from pipelines.run_record import RUNS
 from pipelines.staging import FOLDER, START_FILE
 from transforms import storage
 
@@ -30,14 +33,16 @@ class Leftover:
     return run_id
 
 
+def staging_of_nights(output: str) -> str:
+  """Where slices lie while they are at work: apart from `score` runs, which hold no lock."""
+  return storage.join(output, FOLDER, 'nightly')
+
+
 def find_leftovers(output: str) -> list[Leftover]:
-  """The begun slices of earlier nights; plain `score` runs are left alone."""
-  found = []
-  for file in storage.list_files(storage.join(output, FOLDER)):
-    if posixpath.basename(file.path) == START_FILE:
-      start = json.loads(storage.read_bytes(file.path))
-      if 'files' in start:
-        found.append(Leftover(posixpath.dirname(file.path), start))
+  """The begun slices of earlier nights."""
+  files = storage.list_files(staging_of_nights(output))
+  starts = [file.path for file in files if posixpath.basename(file.path) == START_FILE]
+  found = [Leftover(posixpath.dirname(path), json.loads(storage.read_bytes(path))) for path in starts]
   return sorted(found, key=lambda leftover: leftover.run_id)
 
 
@@ -62,11 +67,33 @@ def _state(entry: Mapping[str, Any]) -> tuple[Any, ...]:
   return entry['path_id'], entry['size_bytes'], entry['fingerprint'], entry['crc32c']
 
 
-def remove_leftovers(output: str, leftovers: Sequence[Leftover], recorded: Collection[str]) -> None:
-  """Removes begun slices, and what was published of those that have no record: they did not happen."""
+def remove_leftovers(
+  output: str, leftovers: Sequence[Leftover], recorded: Collection[str], recovered: str | None
+) -> None:
+  """Removes begun slices, and what was published of those that have no record: they did not happen.
+
+  Args:
+    output: of the night.
+    leftovers: the begun slices.
+    recorded: runs that have a record.
+    recovered: the night that died while it held the lock.
+  """
   for leftover in leftovers:
+    predictions = storage.join(output, leftover.start['predictions'])
+    remove_attempts(predictions)
     if leftover.run_id not in recorded:
-      storage.delete_tree(storage.join(output, leftover.start['predictions']))
-    storage.delete_tree(leftover.staging)
+      storage.delete_tree(predictions)
     emit('leftovers-removed', f'removed what run {leftover.run_id} left behind', died=leftover.run_id)
+  storage.delete_tree(staging_of_nights(output))
   storage.delete_if_empty(storage.join(output, FOLDER))
+  dead = [leftover.run_id for leftover in leftovers] + ([recovered] if recovered else [])
+  _remove_temporaries(storage.join(output, RUNS), tuple(dead))
+  _remove_temporaries(storage.join(output, LEDGER), ('snapshot-',))
+
+
+def _remove_temporaries(folder: str, beginnings: tuple[str, ...]) -> None:
+  """Files that were being written; other runs may be writing some of theirs."""
+  for file in storage.list_files(folder):
+    name = posixpath.basename(file.path)
+    if name.endswith('.tmp') and name.startswith(beginnings):
+      storage.delete(file.path)

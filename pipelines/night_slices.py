@@ -9,11 +9,12 @@ from pipelines.inbox import as_inputs
 from pipelines.ledger import Ledger
 from pipelines.lock import Lock
 from pipelines.night import Night
-from pipelines.night_leftovers import Leftover, take_over
+from pipelines.night_leftovers import Leftover, staging_of_nights, take_over
 from pipelines.night_work import Slice, Work, entry_of
 from pipelines.run_record import now
 from pipelines.score_run import Scoring, execute, predictions_folder, scoring_of
 from pipelines.staging import digest_of, start_run
+from transforms import storage
 
 
 def score_slices(
@@ -85,7 +86,7 @@ def _begun_and_new(
       'supersedes_run_id': ledger.latest_run((file.path_id for file in cut.files), night.model),
       'files': entries,
     }
-    yield scoring.staging(digest_of({'run_id': run_id})), new, cut
+    yield storage.join(staging_of_nights(night.options.output), run_id), new, cut
 
 
 def _score_slice(

@@ -160,7 +160,7 @@ def _run_locked(night: Night, lock: Lock) -> Exit:
       unpublished = [leftover for leftover in begun if leftover.run_id not in ledger.runs]
       scored, left = score_slices(night, work, unpublished, ledger, lock)
       published += scored
-    remove_leftovers(output, begun, recorded_runs(output))
+    remove_leftovers(output, begun, recorded_runs(output), lock.recovered)
   return _finish(night, Found(listing, files, work, left), published, lock)
 
 

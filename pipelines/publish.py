@@ -39,7 +39,7 @@ def publish_folder(files: Iterable[tuple[str, str]], final: str) -> None:
     _copy_all(files, final)
     return
   target = pathlib.Path(final)
-  attempt = target.with_name(f'.{target.name}-{uuid.uuid4().hex}')
+  attempt = target.with_name(f'{_attempt_prefix(target)}{uuid.uuid4().hex}')
   attempt.mkdir(parents=True)
   for path, name in files:
     (attempt / name).parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +50,19 @@ def publish_folder(files: Iterable[tuple[str, str]], final: str) -> None:
     if not target.is_dir():
       raise
     shutil.rmtree(attempt)
+
+
+def _attempt_prefix(target: pathlib.Path) -> str:
+  return f'.{target.name}-'
+
+
+def remove_attempts(final: str) -> None:
+  """Removes what killed attempts at a folder left beside it; nobody else may be at work on it."""
+  target = pathlib.Path(final)
+  if storage.is_local(final) and target.parent.is_dir():
+    for path in target.parent.iterdir():
+      if path.name.startswith(_attempt_prefix(target)):
+        shutil.rmtree(path)
 
 
 def _link(path: str, target: pathlib.Path) -> None:

@@ -6,6 +6,7 @@
 import datetime
 import json
 import logging
+import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -180,6 +181,7 @@ def execute(
 
 def _remove_staged(score_run: ScoreRun, spec: ScoreSpec) -> None:
   storage.delete_tree(spec.staging)
+  storage.delete_if_empty(posixpath.dirname(spec.staging))
   storage.delete_if_empty(storage.join(score_run.output, FOLDER))
   if score_run.crosswalk:
     storage.delete_tree(staging_folder(score_run.crosswalk))

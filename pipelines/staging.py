@@ -103,7 +103,8 @@ def write_marker(folder: str, result: ShardResult) -> None:
 def find_finished(folder: str, number: int, fingerprint: str) -> ShardResult | None:
   """The result of an earlier attempt at the same work, if all of its files are still there."""
   for marker in storage.list_files(marker_folder(folder)):
-    if not posixpath.basename(marker.path).startswith(f'shard-{number:05d}-'):
+    name = posixpath.basename(marker.path)
+    if not (name.startswith(f'shard-{number:05d}-') and name.endswith('.json')):
       continue
     result = _parse(json.loads(storage.read_bytes(marker.path)))
     if result.fingerprint == fingerprint and all(_is_there(file) for file in result.files):

@@ -56,6 +56,11 @@ def _guarded(handler: Handler) -> Handler:
   return handle
 
 
+class _Server(HTTPServer):
+  def handle_error(self, *_: Any) -> None:
+    """A client that was killed says nothing more; that is what some tests are about."""
+
+
 def main() -> None:
   """Serves until stdin ends."""
   logging.disable()
@@ -66,7 +71,7 @@ def main() -> None:
   )
   storage = Storage(use_memory_fs=True)
   buckets.create_bucket(BUCKET, storage)
-  served = HTTPServer(('localhost', 0), functools.partial(server.RequestHandler, storage))
+  served = _Server(('localhost', 0), functools.partial(server.RequestHandler, storage))
   print(served.server_port, flush=True)
   threading.Thread(target=served.serve_forever, daemon=True).start()
   sys.stdin.read()

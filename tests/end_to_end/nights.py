@@ -100,4 +100,4 @@ class Site:
 
   def staged(self) -> list[dict[str, Any]]:
     """What unfinished slices have noted of themselves."""
-    return [json.loads(path.read_text()) for path in self.output.glob('.staging/*/run.json')]
+    return [json.loads(path.read_text()) for path in self.output.glob('.staging/nightly/*/run.json')]
