@@ -115,6 +115,11 @@ def is_local_folder(value: str) -> str | None:
   return 'a folder of this machine' if '://' in value else None
 
 
+def is_html(value: str) -> str | None:
+  """The name of a page."""
+  return None if value.lower().endswith('.html') else 'the name of an .html file'
+
+
 def is_prom(value: str) -> str | None:
   """A file that the textfile collector reads."""
   return None if value.endswith('.prom') else 'the name of a .prom file, since others are not collected'

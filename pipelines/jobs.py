@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pipelines.night_options import NightlyOptions
+from pipelines.night_options import NightlyOptions, RunsOptions
 from pipelines.options import (
   DemoOptions,
   EvaluateOptions,
@@ -35,6 +35,7 @@ JOBS: Final[Mapping[str, Job]] = {
   'evaluate': Job('a bundle and a dataset in, metrics and a report out', EvaluateOptions, False),
   'score': Job('archives and a bundle in, a table with a row per image out', ScoreOptions, True),
   'nightly': Job('what is new in an inbox and a bundle in, the rows of tonight out', NightlyOptions, True),
+  'runs': Job('the nights of an output as a table or a page', RunsOptions, False),
   'inspect': Job('one file as the pipeline sees it: facts, steps, picture', InspectOptions, False),
   'demo': Job('all of the above on a small synthetic export', DemoOptions, True),
 }

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Final, NoReturn
 
+from pipelines.events import emit
 from pipelines.exits import Locked
 from pipelines.run_record import now
 from transforms import object_store, storage
@@ -67,7 +68,8 @@ def held_lock(output: str, run_id: str) -> Iterator[Lock]:
   path = storage.join(output, _FILE)
   with _leased(path, run_id) if storage.is_object(path) else _flocked(path, run_id) as lock:
     if lock.recovered:
-      _LOG.info('run %s died while it held the lock; going on in its place', lock.recovered)
+      text = f'run {lock.recovered} died while it held the lock; going on in its place'
+      emit('lock-recovered', text, died=lock.recovered)
     yield lock
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from transforms.errors import CODES
+
 JOB: Final = 'nightly'
 INTERRUPTED: Final = 'interrupted'
 STATES: Final = ('done', 'nothing-to-do', 'deadline', 'too-many-rejects', 'alarm')
@@ -84,9 +86,15 @@ class NightFigures:
     """Rows of all statuses."""
     return sum(self.rows.values())
 
-  def top_reasons(self, count: int) -> list[tuple[str, int]]:
-    """The most frequent reasons, the first of equals by name."""
-    return sorted(self.reasons.items(), key=lambda one: (-one[1], one[0]))[:count]
+  def top_rejects(self, count: int) -> list[tuple[str, int]]:
+    """The most frequent reasons of rejects, the first of equals by name."""
+    rejects = (one for one in self.reasons.items() if is_reject(one[0]))
+    return sorted(rejects, key=lambda one: (-one[1], one[0]))[:count]
+
+
+def is_reject(reason: str) -> bool:
+  """Whether a reason rejects: what was never meant to be an image is skipped."""
+  return reason not in CODES or CODES[reason].status == 'rejected'
 
 
 def figures_of(record: Mapping[str, Any]) -> NightFigures:

@@ -9,12 +9,13 @@ from pipelines.flags import (
   Flag,
   between,
   is_date_range,
+  is_html,
   is_marker,
   is_prom,
   is_time_of_day,
   not_empty,
 )
-from pipelines.options import ResultOptions
+from pipelines.options import JobOptions, ResultOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +63,13 @@ class NightlyOptions(ResultOptions):
   otel: bool | None = Flag(
     'send spans of the night by OpenTelemetry; default: if OTEL_EXPORTER_OTLP_ENDPOINT is set', None
   ).field()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsOptions(JobOptions):
+  """What `radbeam runs` can be told."""
+
+  output: str = Flag('what `radbeam nightly` writes', ..., 'DIR', not_empty, positional=True).field()
+  last: int = Flag('at most so many nights', 30, 'N', between(1, 10_000)).field()
+  json: bool = Flag('the same as JSON', False).field()
+  html: str | None = Flag('the same as a page that needs nothing else', None, 'PAGE.html', is_html).field()

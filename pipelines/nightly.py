@@ -133,7 +133,7 @@ def _dry_run(night: Night) -> Exit:
 
 def _run_locked(night: Night, lock: Lock) -> Exit:
   output, timings = night.options.output, night.timings
-  _say_started(night, lock)
+  _say_started(night)
   with timings.stage('ledger'):
     ledger = load_ledger(output)
     published = unfinished_slices(output)
@@ -164,11 +164,9 @@ def _run_locked(night: Night, lock: Lock) -> Exit:
   return _finish(night, Found(listing, files, work, left), published, lock)
 
 
-def _say_started(night: Night, lock: Lock) -> None:
+def _say_started(night: Night) -> None:
   name_run(night.run_id)
   emit('night-started', None, model=night.model, run_date=night.options.run_date, backfill=night.options.backfill)
-  if lock.recovered:
-    emit('lock-recovered', None, died=lock.recovered)
 
 
 def _finish(night: Night, found: Found, published: Sequence[str], lock: Lock) -> Exit:

@@ -51,6 +51,8 @@ PATHS: Final = frozenset(
     'crosswalk',
     'select',
     'burned_in_regions',
+    'html',
+    'metrics_file',
   }
 )
 # How a run goes about it; the same result would come of other values.
@@ -72,7 +74,6 @@ MANNERS: Final = frozenset(
     'deadline',
     'slice_files',
     'slice_bytes',
-    'metrics_file',
     'otel',
   }
 )

@@ -132,7 +132,7 @@ def slice_of(night_id: str, number: int = 0, scored: int = 400) -> dict[str, Any
     'sources': {'listed': scored + 5, 'written': scored + 5},
     'rows': {'scored': scored, 'rejected': 5},
     'reasons': {'blank': 5},
-    'predicted': {NEGATIVE: scored},
+    'predicted': {NEGATIVE: scored - scored // 4, POSITIVE: scored // 4},
     'model': {'name': 'chest', 'version': '1.5', 'digest': 'd' * 64},
     'entries': [{'path_id': f'{one:032x}', 'size_bytes': 1, 'rejected': False} for one in range(100)],
   }

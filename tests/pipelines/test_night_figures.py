@@ -12,7 +12,7 @@ def test_figures_of_a_night() -> None:
   assert figures.total_rows == sum(record['rows'].values()) == record['sources']['listed']
   assert figures.duration_s == record['seconds']['total']
   assert figures.alarms == (Alarm('drift-scores', 'fail', 'psi 0.31'),)
-  assert figures.top_reasons(1) == [('no-pixel-data', record['rows']['skipped'])]
+  assert figures.top_rejects(1) == [('decode-failed', record['reasons']['decode-failed'])]
 
 
 def test_a_record_of_an_older_version_is_read() -> None:
