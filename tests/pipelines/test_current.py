@@ -1,17 +1,22 @@
 import pathlib
+import re
+import tempfile
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.current import current, latest_rows
-from pipelines.run_record import record_path, write_record
+from pipelines.run_record import read_record, record_path, write_record
 from pipelines.schemas import PREDICTIONS
 
 Row = dict[str, Any]
+_README = pathlib.Path(__file__).parents[2] / 'README.md'
+_STATEMENT = re.findall(r'```sql\n(.*?)```', _README.read_text(), re.DOTALL)[0]
 RANKS = {'scored': 0, 'rejected': 1, 'skipped': 2}
 
 
@@ -60,11 +65,42 @@ def test_the_rows_that_stand_are_those_of_the_rule(runs: list[list[Row]]) -> Non
   assert sorted(map(key_of, table.take(latest_rows(table)).to_pylist())) == sorted(map(key_of, one_by_one(runs)))
 
 
+@given(
+  st.lists(
+    st.lists(_ROWS, min_size=1, max_size=6, unique_by=lambda one: (one['source_id'], one['frame'])),
+    min_size=1,
+    max_size=4,
+  )
+)
+@settings(max_examples=25, deadline=None)
+def test_the_statement_of_the_readme_gives_the_same_rows(runs: list[list[Row]]) -> None:
+  with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
+    output = pathlib.Path(folder, 'nights')
+    for number, rows in enumerate(runs):
+      version = str(number % 2)
+      facts = {'run_id': f'r{number}', 'model_name': 'cnn', 'model_version': version, 'probability': float(number)}
+      write_run(output, f'r{number}', [one | facts for one in rows], version)
+    if len(runs) > 2:
+      pathlib.Path(record_path(str(output), 'r0')).unlink()
+      prune(output, 'r1')
+    database.execute(_STATEMENT.replace('nights/', f'{output}/'))
+    columns = ', '.join(PREDICTIONS.names)
+    found = database.execute(f'SELECT {columns} FROM current').fetch_arrow_table().to_pylist()
+    expected = [one for model in ('cnn-0', 'cnn-1') for one in current(str(output), model).to_pylist()]
+  assert sorted(map(repr, found)) == sorted(map(repr, expected))
+
+
+def prune(output: pathlib.Path, run_id: str) -> None:
+  record = read_record(str(output), run_id)
+  write_record(record_path(str(output), run_id), record | {'pruned': '2026-01-01'})
+
+
 def write_run(output: pathlib.Path, run_id: str, rows: list[Row], version: str = '1', **record: Any) -> None:
-  folder = output / 'predictions' / f'run_id={run_id}'
+  predictions = f'predictions/run_date=2026-01-01/model=cnn-{version}/run_id={run_id}'
+  folder = output / predictions
   folder.mkdir(parents=True)
   pq.write_table(pa.Table.from_pylist(rows, PREDICTIONS), folder / 'part-0.parquet')
-  facts = {'job': 'score', 'run_id': run_id, 'predictions': f'predictions/run_id={run_id}', 'files': ['part-0.parquet']}
+  facts = {'job': 'score', 'run_id': run_id, 'predictions': predictions, 'files': ['part-0.parquet']}
   model = {'name': 'cnn', 'version': version}
   write_record(record_path(str(output), run_id), facts | {'model': model} | record)
 
@@ -92,7 +128,7 @@ def test_runs_without_a_record_and_pruned_ones_do_not_count(tmp_path: pathlib.Pa
 
 def test_columns_of_a_later_schema_are_null_in_earlier_files(tmp_path: pathlib.Path) -> None:
   write_run(tmp_path, 'r1', [row('a', 's1', probability=0.1)])
-  path = tmp_path / 'predictions/run_id=r1/part-0.parquet'
+  (path,) = tmp_path.rglob('part-0.parquet')
   pq.write_table(pq.read_table(path, partitioning=None).drop_columns(['perceptual_hash']), path)
   (one,) = current(str(tmp_path)).to_pylist()
   assert (one['image_id'], one['perceptual_hash']) == ('a', None)
