@@ -5,7 +5,6 @@ not known.
 """
 
 import datetime
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -32,7 +31,7 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-  """The largest value of a measure, and what of the record it is of, such as `scores`."""
+  """The largest value of a measure, and what it is of: a feature such as `score`, perhaps of a scanner."""
 
   value: float
   of: str
@@ -148,6 +147,8 @@ def _numbers(table: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _alarm(entry: Mapping[str, Any]) -> Alarm:
   detail = entry.get('detail')
+  if isinstance(detail, Mapping):
+    detail = ', '.join(f'{name} {value}' for name, value in detail.items())
   return Alarm(str(entry['code']), str(entry.get('level', 'warn')), '' if detail is None else str(detail))
 
 
@@ -156,24 +157,23 @@ def _time(text: str | None) -> datetime.datetime | None:
 
 
 def drift_of(drift: Mapping[str, Any]) -> dict[str, Drift]:
-  """The largest figure of each measure, wherever the record has one."""
+  """The largest figure of each measure over all images, and over scanners where chance does not explain it."""
   largest: dict[str, Drift] = {}
-  for path, value in _leaves(drift):
-    measure = re.split(r'[._]', path)[-1]
-    if measure in DRIFT_MEASURES and (measure not in largest or value > largest[measure].value):
-      largest[measure] = Drift(float(value), path.removesuffix(measure).rstrip('._'))
+  for of, figures in _compared(drift):
+    for measure in DRIFT_MEASURES:
+      value = figures.get(measure)
+      if isinstance(value, int | float) and (measure not in largest or value > largest[measure].value):
+        largest[measure] = Drift(float(value), of)
   return largest
 
 
-def _leaves(table: Mapping[str, Any], above: str = '') -> Iterator[tuple[str, float]]:
-  for name, value in table.items():
-    path = f'{above}.{name}' if above else str(name)
-    if name == 'thresholds':
-      continue
-    if isinstance(value, Mapping):
-      yield from _leaves(value, path)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-      yield path, value
+def _compared(drift: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+  for feature, figures in drift.get('features', {}).items():
+    yield feature, figures
+  for scanner, group in drift.get('scanners', {}).items():
+    for feature, figures in group.get('features', {}).items():
+      beyond = [name for name in DRIFT_MEASURES if figures.get(name, 0) > figures.get(f'{name}_noise', 0)]
+      yield f'{feature} of {scanner}', {name: figures[name] for name in beyond}
 
 
 def time_of(run_id: str) -> datetime.datetime | None:

@@ -188,7 +188,11 @@ def _report(night: Night, record: Mapping[str, Any]) -> None:
   """Tells whoever watches."""
   if night.options.metrics_file:
     write_metrics(night.options.metrics_file, record)
-  fields = summary_fields(figures_of(record))
+  figures = figures_of(record)
+  for alarm in figures.alarms:
+    detail = f' ({alarm.detail})' if alarm.detail else ''
+    emit('alarm', f'{alarm.level}: {alarm.code}{detail}', alarm=alarm.code, severity=alarm.level)
+  fields = summary_fields(figures)
   night.timings.describe_run({'run_id': night.run_id, **fields})
   left = record['inbox']['left'] + record['inbox']['waiting']
   text = (

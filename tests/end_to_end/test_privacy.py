@@ -106,6 +106,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
   labels = ('--labels', '@labels.csv')
   score = ('score', *_READING, '--bundle', '@out/bundle')
   ingest = ('ingest', *_READING, *_SMALL, '--output')
+  night = ('nightly', '--inbox', '@inbox', *_KEYED, '--bundle', '@out/bundle', '--output', '@out/nights')
+  night = (*night, '--settle_seconds', '0', '--log_file', '@out/night.log')
   chosen = ('--patient_from', 'pattern', '--patient_pattern', 'qqq')
   jobs = {
     'ingest': (*ingest, '@out/dataset', *labels, *_TOLERANT, *_SELECTED),
@@ -120,6 +122,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     'inspect': ('inspect', '@inbox', *_KEYED),
     'inspect-json': ('inspect', '@inbox', '--json'),
     'inspect-one': ('inspect', '@inbox', '--member', '1', '--output', '@out/picture.png', *_SELECTED),
+    'nightly': (*night, '--metrics_file', '@out/night.prom', *_TOLERANT, *_SELECTED),
+    'nothing-new': (*night, *_TOLERANT, *_SELECTED, '--log_format', 'json'),
+    'night-oops': (*night, '--inbox', f'@{NAME}/{TAIL}', '--log_format', 'json'),
+    'runs': ('runs', '@out/nights', '--html', '@out/nights.html'),
+    'runs-json': ('runs', '@out/nights', '--json'),
     'again': (*score, '--output', '@out/scores', *_TOLERANT, *_SELECTED),
   }
   assert site.start(jobs).wait() == 0
@@ -140,7 +147,9 @@ def search() -> Search:
 def test_the_jobs_end_as_they_should(site: Site) -> None:
   assert site.exit_codes() == {
     **dict.fromkeys(('ingest', 'train', 'evaluate', 'score', 'dry', 'inspect', 'inspect-json', 'inspect-one'), 0),
-    **dict.fromkeys(('contradiction', 'columns', 'no-patient', 'again'), 2),
+    **dict.fromkeys(('nightly', 'runs', 'runs-json'), 0),
+    **dict.fromkeys(('contradiction', 'columns', 'no-patient', 'again', 'night-oops'), 2),
+    'nothing-new': 3,
     'rejects': 4,
   }
 
@@ -160,7 +169,7 @@ def test_every_place_is_planted(site: Site) -> None:
 
 def test_nothing_planted_is_in_what_the_jobs_leave_behind(site: Site, search: Search) -> None:
   kinds = {path.suffix for path in (site.root / 'out').rglob('*')}
-  assert {'.parquet', '.tfrecord', '.json', '.pb', '.html', '.png', '.keras'} <= kinds
+  assert {'.parquet', '.tfrecord', '.json', '.pb', '.html', '.png', '.keras', '.prom', '.log'} <= kinds
   assert [hit for folder in _FOLDERS for hit in search.below(site.root / folder)] == []
 
 

@@ -57,13 +57,19 @@ def night(
     },
     'predicted': {NEGATIVE: scored - sick, POSITIVE: sick},
     'seconds': seconds,
-    'drift': {'scores': {'psi': chance.uniform(0.01, 0.04), 'ks': chance.uniform(0.01, 0.05)}},
+    'drift': drift(chance.uniform(0.01, 0.04), chance.uniform(0.01, 0.05)),
     'volume': {'files': files, 'median_of_last': 1500, 'runs_compared': 14},
     'alarms': [],
     'model': {'name': 'chest', 'version': '1.4', 'digest': 'd' * 64, 'positive_label': POSITIVE},
     'recovered_lock': None,
   }
   return record | more
+
+
+def drift(psi: float, ks: float) -> dict[str, Any]:
+  """Figures of drift, the largest of them in the scores."""
+  features = {'score': {'psi': psi, 'psi_noise': 0.02, 'ks': ks, 'ks_noise': 0.03}, 'modality': {'psi': psi / 4}}
+  return {'available': True, 'images': 5000, 'effective_images': 2500, 'features': features, 'scanners': {}}
 
 
 def nothing_new(day: datetime.date) -> dict[str, Any]:
@@ -102,7 +108,7 @@ def month() -> Iterator[dict[str, Any]]:
       record['model'] |= {'version': '1.5'}
     if 20 <= number <= 23:
       drifted = 0.08 + 0.07 * (number - 19)
-      record['drift'] = {'scores': {'psi': drifted, 'ks': drifted / 2}}
+      record['drift'] = drift(drifted, drifted / 2)
       level = 'fail' if drifted > 0.25 else 'warn'
       record['alarms'] = [{'code': 'drift-scores', 'level': level, 'detail': f'psi {drifted:.2f}'}]
       record |= {'state': 'alarm', 'exit_code': 7} if level == 'fail' else {}

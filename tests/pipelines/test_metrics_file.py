@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipelines.events import RECORD_FIELD
 from pipelines.exits import UsageError
 from pipelines.metrics_file import METRICS, check_metrics_file, write_metrics
-from tests.pipelines.night_records import FIRST, month, night, nothing_new
+from tests.pipelines.night_records import FIRST, drift, month, night, nothing_new
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -29,9 +29,7 @@ def value(read: Samples, name: str, **labels: str) -> float:
 
 def test_prometheus_reads_the_figures_of_a_night(tmp_path: pathlib.Path) -> None:
   path = tmp_path / 'radbeam.prom'
-  record = night(
-    alarms=[{'code': 'drift-scores', 'level': 'fail', 'detail': 'psi 0.31'}], drift={'scores': {'psi': 0.31, 'ks': 0.2}}
-  )
+  record = night(alarms=[{'code': 'drift-scores', 'level': 'fail', 'detail': 'psi 0.31'}], drift=drift(0.31, 0.2))
   write_metrics(str(path), record)
   read = samples(path)
   assert {name for name, _ in read} == set(METRICS)

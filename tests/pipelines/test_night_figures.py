@@ -26,16 +26,28 @@ def test_without_stages_the_duration_is_from_start_to_end() -> None:
   assert figures_of(night(seconds={}, started=begin.isoformat(), finished=end.isoformat())).duration_s == 300
 
 
-def test_the_largest_drift_is_found_wherever_it_is() -> None:
+def test_the_largest_drift_of_all_images_or_of_a_scanner() -> None:
+  noise = {'psi_noise': 0.35, 'ks_noise': 0.1}
   drift = {
-    'scores': {'psi': 0.05, 'ks': 0.2},
-    'inputs': {'intensity': {'psi': 0.3, 'bins': 64}, 'ks': 0.1},
-    'by_scanner': {'a1b2': {'score_psi': 0.1}},
-    'thresholds': {'psi': 9.0, 'ks': 9.0},
-    'runs': True,
+    'available': True,
+    'images': 900,
+    'features': {'score': {'psi': 0.05, 'ks': 0.2, **noise}, 'modality': {'psi': 0.3, 'psi_noise': 0.02}},
+    'scanners': {
+      'a1b2': {'known': True, 'features': {'score': {'psi': 0.34, 'ks': 0.15, **noise}}},
+      'c3d4': {'known': False, 'features': {'intensity': {'psi': 0.2, 'ks': 0.25, **noise}}},
+    },
   }
-  assert drift_of(drift) == {'psi': Drift(0.3, 'inputs.intensity'), 'ks': Drift(0.2, 'scores')}
+  assert drift_of(drift) == {'psi': Drift(0.3, 'modality'), 'ks': Drift(0.25, 'intensity of c3d4')}
+  assert drift_of({'available': False, 'why': 'too-few-images'}) == {}
   assert drift_of({}) == {}
+
+
+def test_the_detail_of_an_alarm_is_figures() -> None:
+  alarms = [{'code': 'a', 'level': 'fail', 'detail': {'psi': 0.31, 'of': 9}}, {'code': 'b', 'detail': 7}]
+  assert figures_of(night(alarms=alarms)).alarms == (
+    Alarm('a', 'fail', 'psi 0.31, of 9'),
+    Alarm('b', 'warn', '7'),
+  )
 
 
 def test_when_a_run_began_is_in_its_id() -> None:

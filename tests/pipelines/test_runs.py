@@ -55,7 +55,7 @@ def test_the_nights_are_json(output: str, capsys: pytest.CaptureFixture[str]) ->
   assert (shown[0]['rows'], shown[0]['reasons']) == (newest['rows'], newest['reasons'])
   assert shown[0]['started'] == newest['started']
   assert shown[0]['duration_s'] == newest['seconds']['total']
-  assert shown[0]['drift']['psi'] == {'value': newest['drift']['scores']['psi'], 'of': 'scores'}
+  assert shown[0]['drift']['psi'] == {'value': newest['drift']['features']['score']['psi'], 'of': 'score'}
 
 
 def test_nothing_is_made_up_of_a_night_that_died_at_once(

@@ -107,7 +107,7 @@ def test_the_table_has_what_the_charts_show() -> None:
   for figure in (*record['rows'].values(), record['inbox']['new']):
     assert f'{figure:,}' in cells
   assert f'{record["predicted"][POSITIVE] / record["rows"]["scored"]:.1%}' in cells
-  assert f'{record["drift"]["scores"]["psi"]:.3f}' in cells
+  assert f'{record["drift"]["features"]["score"]["psi"]:.3f}' in cells
   assert [text for text in cells if 'decode-failed' in text] != []
 
 
