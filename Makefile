@@ -22,11 +22,19 @@ demo: $(INSTALLED) ## the whole chain on a small synthetic export, into $(DEMO)/
 test: $(INSTALLED) ## all tests; a skipped one is a failure
 	$(BIN)/python -m pytest
 
-integration: $(INSTALLED) ## against decoders of others, which it installs from Debian (as root, or by sudo)
+integration: $(INSTALLED) $(BIN)/promtool ## against tools of others, which it installs from Debian (as root, or by sudo)
 	@{ command -v dcml2pnm && command -v ojph_compress; } >/dev/null || \
 	  { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy dcmtk openjph-tools; } || \
 	  { echo 'make integration needs dcmtk and openjph-tools, and apt-get could not install them' >&2; exit 1; }
 	$(BIN)/python -m pytest tests/integration
+
+# Prometheus's checker without its service: Debian's package is only unpacked.
+$(BIN)/promtool: | $(INSTALLED)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	  { (cd "$$folder" && apt-get download -q prometheus) || \
+	    { $(AS_ROOT) apt-get update -q && (cd "$$folder" && apt-get download -q prometheus); } || \
+	    { echo 'make integration needs promtool, and apt-get could not download prometheus' >&2; exit 1; }; } && \
+	  dpkg -x "$$folder"/prometheus_*.deb "$$folder" && install -m 755 "$$folder/usr/bin/promtool" $@
 
 crash-points: $(INSTALLED) ## nights killed at every change that they make, on disk and on an object store: 4 minutes
 	$(BIN)/python -m pytest tests/crash_points -s
