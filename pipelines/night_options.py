@@ -7,6 +7,7 @@ from pipelines.flags import (
   BATCH_SIZE_OF_SCORING,
   DETERMINISTIC,
   Flag,
+  above_zero,
   between,
   is_date_range,
   is_html,
@@ -19,7 +20,29 @@ from pipelines.options import JobOptions, ResultOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NightlyOptions(ResultOptions):
+class WatchOptions(ResultOptions):
+  """What raises an alarm. The defaults are those of `model.drift`; a test compares them."""
+
+  drift_alarm: Literal['off', 'warn', 'fail'] = Flag(
+    'images or scores unlike those of the training: say nothing, warn, or end with exit 7', 'warn', group='alarms'
+  ).field()
+  max_psi: float = Flag('population stability index', 0.25, 'N', above_zero, 'alarms').field()
+  max_ks: float = Flag('Kolmogorov-Smirnov distance', 0.2, 'N', between(0, 1), 'alarms').field()
+  min_drift_images: int = Flag(
+    'fewer images of a night, or of a scanner, are not compared; those of a study count as about one',
+    50,
+    'N',
+    between(10),
+    'alarms',
+  ).field()
+  volume_alarm: Literal['off', 'warn', 'fail'] = Flag(
+    'no files, or far fewer than in the last 14 nights: say nothing, warn, or end with exit 7', 'warn', group='alarms'
+  ).field()
+  min_volume_ratio: float = Flag('of the median of these nights', 0.5, 'RATIO', between(0, 1), 'alarms').field()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NightlyOptions(WatchOptions):
   """What `radbeam nightly` can be told."""
 
   inbox: tuple[str, ...] = Flag(

@@ -75,6 +75,12 @@ MANNERS: Final = frozenset(
     'slice_files',
     'slice_bytes',
     'otel',
+    'drift_alarm',
+    'max_psi',
+    'max_ks',
+    'min_drift_images',
+    'volume_alarm',
+    'min_volume_ratio',
   }
 )
 

@@ -1,0 +1,118 @@
+"""What is off about a night: images or scores that drift from the training, files that stay away.
+
+For a night, once its slices are published:
+
+  total = statistics.merge(record.get('statistics', {}) for record in slices)
+  drift = drift_figures(bundle, total, options, pseudonyms.fingerprint)     # "drift" of the record
+  volume = volume_figures(new_files, last_nights(output, VOLUME_NIGHTS), options.run_date)     # "volume"
+  alarms = drift_alarms(drift, options) + volume_alarms(volume, options)    # "alarms"
+  if has_failed(alarms): state = 'alarm', Exit.ALARM
+  "statistics" of the record is statistics.reported(total)
+
+All are plain JSON of ids, codes and figures.
+"""
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from statistics import median
+from typing import Any, Final
+
+from model import bundle as layout
+from model.bundle import Bundle
+from model.drift import Excess, Thresholds, alarms_of, drift_of, read_training
+from pipelines.night_options import WatchOptions
+
+Alarm = dict[str, str]
+
+VOLUME_NIGHTS: Final = 14
+_LEAST_NIGHTS: Final = 3  # before a fall can be told from chance; none at all is told from the first
+_SAME_WEEKDAYS: Final = 2
+_SHOWN: Final = 5  # features, the worst first
+
+
+def drift_figures(
+  bundle: Bundle, statistics: Mapping[str, Any], options: WatchOptions, key_fingerprint: str
+) -> dict[str, Any]:
+  """The night's distance from the bundle's training, as `model.drift.drift_of` has it, and the thresholds.
+
+  Args:
+    bundle: of any format; one without statistics gives `available` false.
+    statistics: the sum over the slices; may be empty.
+    options: thresholds.
+    key_fingerprint: of the key behind the night's ids.
+  """
+  training = read_training(bundle.path / layout.STATISTICS_FILE)
+  figures = drift_of(training, statistics, key_fingerprint, options.min_drift_images)
+  return figures | {'thresholds': {'psi': options.max_psi, 'ks': options.max_ks}}
+
+
+def drift_alarms(drift: Mapping[str, Any], options: WatchOptions) -> list[Alarm]:
+  """An alarm for all images, and one for each scanner, of which a figure is beyond threshold and chance."""
+  if options.drift_alarm == 'off':
+    return []
+  found = alarms_of(drift, Thresholds(options.max_psi, options.max_ks))
+  return [
+    _alarm('scanner-drift' if scanner else 'drift', _drift_detail(scanner, list(excesses)), options.drift_alarm)
+    for scanner, excesses in groupby(found, key=lambda excess: excess.scanner)
+  ]
+
+
+def _drift_detail(scanner: str, excesses: Sequence[Excess]) -> str:
+  shown = ', '.join(
+    f'{one.feature} {one.measure} {one.value:.2f} (at most {one.limit:.2f})' for one in excesses[:_SHOWN]
+  )
+  more = f', and {len(excesses) - _SHOWN} more' if len(excesses) > _SHOWN else ''
+  return f'{f"scanner {scanner}: " if scanner else ""}{shown}{more}; {excesses[0].images} images, counted by study'
+
+
+def volume_figures(files: int, last: Iterable[Mapping[str, Any]], run_date: str) -> dict[str, Any]:
+  """How many files came, and how many usually do.
+
+  Args:
+    files: that this night found new.
+    last: records of the latest nights, newest first, without this one; backfills, and nights of
+      versions that did not count, are left out.
+    run_date: of this night, for its day of the week.
+
+  Returns:
+    `files`, `median_of_last` and `runs_compared`; where both earlier nights of
+    the same weekday had fewer than that, `median_of_weekday`: a quiet Sunday is
+    no alarm.
+  """
+  nights = [night for night in last if not night.get('backfill') and 'files' in night.get('volume', {})][:VOLUME_NIGHTS]
+  counts = [night['volume']['files'] for night in nights]
+  figures = {'files': files, 'median_of_last': median(counts) if counts else None, 'runs_compared': len(counts)}
+  same = [night['volume']['files'] for night in nights if _weekday(night['run_date']) == _weekday(run_date)]
+  if len(same) >= _SAME_WEEKDAYS and max(same) < median(counts):
+    figures['median_of_weekday'] = median(same)
+  return figures
+
+
+def _weekday(run_date: str) -> int:
+  return datetime.date.fromisoformat(run_date).weekday()
+
+
+def volume_alarms(volume: Mapping[str, Any], options: WatchOptions) -> list[Alarm]:
+  """`no-files` where some are usual, `few-files` where a night has less than its ratio of what is usual."""
+  usual = volume.get('median_of_weekday', volume['median_of_last'])
+  files, compared = volume['files'], volume['runs_compared']
+  if options.volume_alarm == 'off' or not usual:
+    return []
+  detail = f'{files} files, the median of {compared} nights is {volume["median_of_last"]:g}'
+  if 'median_of_weekday' in volume:
+    detail += f', of this weekday {usual:g}'
+  if files == 0:
+    return [_alarm('no-files', detail, options.volume_alarm)]
+  if compared >= _LEAST_NIGHTS and files < options.min_volume_ratio * usual:
+    return [_alarm('few-files', detail, options.volume_alarm)]
+  return []
+
+
+def _alarm(code: str, detail: str, level: str) -> Alarm:
+  return {'code': code, 'detail': detail, 'level': level}
+
+
+def has_failed(alarms: Iterable[Alarm]) -> bool:
+  """Whether the night is to end with exit 7."""
+  return any(alarm['level'] == 'fail' for alarm in alarms)
