@@ -5,7 +5,7 @@ rows. Only runs with a record count: a folder without one is of a run that was
 killed, or is still at work.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -35,7 +35,7 @@ def prediction_runs(output: str, model: str | None = None) -> list[dict[str, Any
   ]
 
 
-def model_of(record: dict[str, Any]) -> str:
+def model_of(record: Mapping[str, Any]) -> str:
   """Name and version of the model of a run."""
   return f'{record["model"]["name"]}-{record["model"]["version"]}'
 
@@ -55,12 +55,17 @@ def current(output: str, model: str | None = None, columns: Sequence[str] | None
   Returns:
     Rows in the order of runs, shards and positions.
   """
-  records = prediction_runs(output, model)
+  return latest_of(output, prediction_runs(output, model), columns)
+
+
+def latest_of(output: str, records: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> pa.Table:
+  """The same, of some runs; their records oldest first."""
   keys = [_with_run(read_rows(output, record, _KEYS), number) for number, record in enumerate(records)]
   if not keys:
     return _chosen_columns(PREDICTIONS.empty_table(), columns)
   chosen = latest_rows(pa.concat_tables(keys))
-  return pa.concat_tables(_taken(output, records, keys, chosen, columns))
+  taken = list(_taken(output, records, keys, chosen, columns))
+  return pa.concat_tables(taken) if taken else _chosen_columns(PREDICTIONS.empty_table(), columns)
 
 
 def read_rows(output: str, record: dict[str, Any], columns: Sequence[str] | None = None) -> pa.Table:

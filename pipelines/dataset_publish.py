@@ -11,12 +11,11 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.duplicates import read_columns
 from pipelines.exits import UsageError
 from pipelines.near_duplicates import near_duplicate_rows, summary
 from pipelines.publish import part_name, publish_crosswalk, publish_folder, with_role
 from pipelines.run_record import now, summarise, versions, write_record
-from pipelines.schemas import NEAR_DUPLICATES, write_table
+from pipelines.schemas import NEAR_DUPLICATES, read_columns, write_table
 from pipelines.staging import FOLDER, ShardResult, choose_results, total_counts
 from transforms import storage
 from transforms.duplicates import DuplicateCounts

@@ -7,7 +7,7 @@ marked as finished is never touched, and a run that was killed comes to the
 same rows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -15,9 +15,8 @@ from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipelines.schemas import write_arrow
+from pipelines.schemas import read_columns, write_arrow
 from pipelines.staging import ShardResult, StagedFile, StagedWriter
 from transforms import storage
 from transforms.duplicates import DuplicateCounts, ImageKeys, find_duplicates, flags_of, pack_images
@@ -74,14 +73,6 @@ def read_digests(result: ShardResult, role: str) -> Iterator[tuple[int, bytes]]:
   columns = {name: table[name].to_pylist() for name in table.column_names}
   rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
   return pack_images(result.number, [ImageKeys(n, **row) for n, row in enumerate(rows) if row['pixel_sha256']])
-
-
-def read_columns(path: str, names: Sequence[str] | None = None) -> pa.Table:
-  """The columns among these that a Parquet file has, or all; by this thread alone: Arrow's would keep memory each."""
-  with storage.open_read(path) as file:
-    parquet = pq.ParquetFile(file, pre_buffer=False)
-    known = parquet.schema_arrow.names
-    return parquet.read(known if names is None else [name for name in names if name in known], use_threads=False)
 
 
 def _find(bucket: tuple[int, Iterable[bytes]]) -> Iterator[Any]:

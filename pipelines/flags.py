@@ -84,6 +84,13 @@ def is_marker(value: str) -> str | None:
   return 'a name without a slash' if '/' in value else None
 
 
+def is_study_rule(value: str) -> str | None:
+  """How a study's images become one row."""
+  return (
+    None if value in ('max', 'mean') or re.fullmatch(r'view:\w+', value) else '`max`, `mean`, or a view as in view:PA'
+  )
+
+
 def is_regex(value: str) -> str | None:
   """A regular expression of Python."""
   try:

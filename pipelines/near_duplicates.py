@@ -7,7 +7,8 @@ from typing import Any, Final
 import apache_beam as beam
 import pyarrow as pa
 
-from pipelines.duplicates import read_columns, table_of
+from pipelines.duplicates import table_of
+from pipelines.schemas import read_columns
 from pipelines.staging import ShardResult
 from transforms.duplicates import FLAGS
 from transforms.near_duplicates import (

@@ -84,11 +84,26 @@ def remove_leftovers(
     if leftover.run_id not in recorded:
       storage.delete_tree(predictions)
     emit('leftovers-removed', f'removed what run {leftover.run_id} left behind', died=leftover.run_id)
-  storage.delete_tree(staging_of_nights(output))
-  storage.delete_if_empty(storage.join(output, FOLDER))
+  remove_staging(output)
+  if recovered:
+    _remove_studies(output, recovered)
   dead = [leftover.run_id for leftover in leftovers] + ([recovered] if recovered else [])
   _remove_temporaries(storage.join(output, RUNS), tuple(dead))
   _remove_temporaries(storage.join(output, LEDGER), ('snapshot-',))
+
+
+def remove_staging(output: str) -> None:
+  """Removes all unfinished work of nights."""
+  storage.delete_tree(staging_of_nights(output))
+  storage.delete_if_empty(storage.join(output, FOLDER))
+
+
+def _remove_studies(output: str, night_id: str) -> None:
+  """The study rows of a night that died before it wrote its record."""
+  for name in (f'run_id={night_id}', f'.run_id={night_id}-*'):
+    for file in storage.list_files(storage.join(output, 'studies', '*', '*', name)):
+      storage.delete(file.path)
+      storage.delete_if_empty(posixpath.dirname(file.path))
 
 
 def _remove_temporaries(folder: str, beginnings: tuple[str, ...]) -> None:

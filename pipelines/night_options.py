@@ -13,6 +13,7 @@ from pipelines.flags import (
   is_html,
   is_marker,
   is_prom,
+  is_study_rule,
   is_time_of_day,
   not_empty,
 )
@@ -77,6 +78,12 @@ class NightlyOptions(WatchOptions):
   ).field()
   deadline: str | None = Flag(
     'begin no slice after this time of day of this machine; exit 6 if there is more', None, 'HH:MM', is_time_of_day
+  ).field()
+  study_rule: str = Flag(
+    'what the images of a study come to: the highest probability, the mean, or the highest of one view',
+    'max',
+    'max|mean|view:NAME',
+    is_study_rule,
   ).field()
   slice_files: int = Flag('at most so many files are published together', 2000, 'N', between(1)).field()
   slice_bytes: int = Flag('at most so many bytes, unless one file has more', 4 << 30, 'N', between(1)).field()

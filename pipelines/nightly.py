@@ -27,11 +27,12 @@ from pipelines.lock import Lock, held_lock
 from pipelines.metrics_file import check_metrics_file, write_metrics
 from pipelines.night import Found, Night
 from pipelines.night_figures import figures_of, summary_fields
-from pipelines.night_leftovers import find_leftovers, remove_leftovers
+from pipelines.night_leftovers import find_leftovers, remove_leftovers, remove_staging, staging_of_nights
 from pipelines.night_options import NightlyOptions
 from pipelines.night_record import add_up, night_record, state_of, unfinished_slices
 from pipelines.night_work import plan_work
 from pipelines.run_record import commit_record, new_run_id, now, read_record, recorded_runs
+from pipelines.studies import publish_studies
 from pipelines.telemetry import timed_run
 from transforms import storage
 from transforms.identifiers import KEY_BYTES, Pseudonyms, read_key
@@ -173,7 +174,10 @@ def _finish(night: Night, found: Found, published: Sequence[str], lock: Lock) ->
   output, options = night.options.output, night.options
   slices = [read_record(output, run_id) for run_id in published]
   state = state_of(add_up(slices), found, bool(slices), options.max_reject_ratio)
-  record = night_record(night, found, slices, state, lock.recovered) | {'seconds': night.timings.seconds}
+  with night.timings.stage('studies'):
+    studies = _publish_studies(night, slices) if slices else []
+  record = night_record(night, found, slices, state, lock.recovered)
+  record |= {'studies': studies, 'study_rule': options.study_rule, 'seconds': night.timings.seconds}
   lock.check()
   commit_record(output, record)
   save_ledger(output)
@@ -182,6 +186,14 @@ def _finish(night: Night, found: Found, published: Sequence[str], lock: Lock) ->
     emit('nothing-new', None, done=found.work.done, waiting=found.listing.waiting)
     raise NothingToDo(f'nothing new: {found.work.done} files are done, {found.listing.waiting} are still being written')
   return state.exit
+
+
+def _publish_studies(night: Night, slices: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+  output, options = night.options.output, night.options
+  staging = staging_of_nights(output)
+  studies = publish_studies(output, night.run_id, options.run_date, slices, options.study_rule, staging)
+  remove_staging(output)
+  return studies
 
 
 def _report(night: Night, record: Mapping[str, Any]) -> None:

@@ -72,6 +72,7 @@ MANNERS: Final = frozenset(
     'max_wait_seconds',
     'done_marker',
     'deadline',
+    'study_rule',
     'slice_files',
     'slice_bytes',
     'otel',

@@ -1,15 +1,17 @@
-"""The tables that leave a run: the index of a dataset, the predictions, the crosswalk.
+"""The tables that leave a run: the index of a dataset, the predictions, the studies, the crosswalk.
 
 Plain columns that DuckDB, pandas and Spark read without help. They change only
 together with `SCHEMA_VERSION`, a migration and a line in the changelog.
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from transforms import storage
 
 SCHEMA_VERSION: Final = 3
 _CHUNK_ROWS: Final = 128
@@ -82,6 +84,29 @@ PREDICTIONS: Final = pa.schema(
   ]
 )
 
+STUDIES: Final = pa.schema(
+  [
+    ('schema_version', _INT),
+    ('run_id', _TEXT),
+    ('study_id', _TEXT),
+    ('patient_id', _TEXT),
+    ('rule', _TEXT),
+    ('predicted_label', _TEXT),
+    ('probability', pa.float64()),
+    ('threshold', pa.float64()),
+    ('reason', _TEXT),
+    ('images_scored', _INT),
+    ('images_rejected', _INT),
+    ('images_skipped', _INT),
+    ('worst_quality', _TEXT),
+    ('image_run_ids', _TEXTS),
+    ('model_name', _TEXT),
+    ('model_version', _TEXT),
+    ('model_digest', _TEXT),
+    ('supersedes_run_id', _TEXT),
+  ]
+)
+
 NEAR_DUPLICATES: Final = pa.schema(
   [
     ('image_id', _TEXT),
@@ -121,3 +146,11 @@ def write_table(file: BinaryIO, rows: Iterable[Mapping[str, Any]], schema: pa.Sc
 def write_arrow(file: BinaryIO, table: pa.Table) -> None:
   """Writes a table as Parquet; the same rows give the same bytes, however they are cut into chunks."""
   pq.write_table(table.combine_chunks(), file, compression='zstd')
+
+
+def read_columns(path: str, names: Sequence[str] | None = None) -> pa.Table:
+  """The columns among these that a Parquet file has, or all; by this thread alone: Arrow's would keep memory each."""
+  with storage.open_read(path) as file:
+    parquet = pq.ParquetFile(file, pre_buffer=False)
+    known = parquet.schema_arrow.names
+    return parquet.read(known if names is None else [name for name in names if name in known], use_threads=False)

@@ -11,12 +11,15 @@ import sys
 import time
 from collections.abc import Callable
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines import night_slices, score_run
 from pipelines.exits import Exit
+from pipelines.studies import current_studies
 from tests.end_to_end.nights import Site, radiograph
 from tests.pipelines.tiny_bundle import write_bundle
+from transforms.identifiers import Pseudonyms
 
 
 @pytest.fixture(scope='module')
@@ -277,6 +280,44 @@ def test_a_backfill_scores_the_past_beside_the_old_rows(site: Site) -> None:
   assert site.records()[-1]['backfill'] == '2026-01-01..2026-01-02'
   assert {row['probability'] for row in site.rows()} == {10 / 256, 20 / 256, 30 / 256, 10 / 512, 20 / 512}
   assert site.night('--backfill', '2026-01-01..2026-01-02') == Exit.NOTHING_TO_DO
+
+
+def studies(site: Site) -> dict[str, tuple[float, int, int]]:
+  """By study: its probability, and how many of its images were scored, over how many runs."""
+  pseudonyms = Pseudonyms(site.key.read_bytes())
+  names = {pseudonyms.optional('study', f'1.2.840.{number}'): str(number) for number in range(10)}
+  rows = current_studies(str(site.output), 'tiny-1').to_pylist()
+  return {names[row['study_id']]: (row['probability'], row['images_scored'], len(row['image_run_ids'])) for row in rows}
+
+
+def test_a_study_has_one_row_over_all_nights_in_which_its_images_came(site: Site) -> None:
+  site.deliver('a.dcm', radiograph('1', 10, study='1'))
+  site.deliver('b.dcm', radiograph('2', 20, study='2'))
+  site.night()
+  assert studies(site) == {'1': (10 / 256, 1, 1), '2': (20 / 256, 1, 1)}
+  site.deliver('late.dcm', radiograph('3', 30, study='1'))
+  site.night()
+  assert studies(site) == {'1': (30 / 256, 2, 2), '2': (20 / 256, 1, 1)}
+  site.deliver('corrected.dcm', radiograph('3', 5, study='1'))
+  site.night()
+  assert studies(site) == {'1': (10 / 256, 2, 2), '2': (20 / 256, 1, 1)}
+  first, *_, last = site.records()
+  assert [published['studies'] for published in last['studies']] == [1]
+  (row,) = pq.read_table(site.output / last['studies'][0]['folder'], partitioning=None).to_pylist()
+  assert row['run_id'] == last['run_id']
+  assert first['run_id'] < row['supersedes_run_id'] < last['run_id']
+
+
+def test_the_studies_of_a_night_without_a_record_do_not_count_and_come_again(site: Site) -> None:
+  site.deliver('a.dcm', radiograph('1', 10, study='1'))
+  site.night()
+  (record,) = site.records()
+  (site.output / 'runs' / f'{record["run_id"]}.json').unlink()
+  (site.output / '.lock').write_text(json.dumps({'run_id': record['run_id']}))
+  assert studies(site) == {}
+  assert site.night() == Exit.DONE  # nothing new, but a slice that no night has counted
+  assert studies(site) == {'1': (10 / 256, 1, 1)}
+  assert len(list(site.output.glob('studies/*/*/*'))) == 1
 
 
 def test_what_a_night_leaves_names_no_file(site: Site) -> None:

@@ -85,9 +85,10 @@ def test_the_statement_of_the_readme_gives_the_same_rows(runs: list[list[Row]]) 
       prune(output, 'r1')
     database.execute(_STATEMENT.replace('nights/', f'{output}/'))
     columns = ', '.join(PREDICTIONS.names)
-    found = database.execute(f'SELECT {columns} FROM current').fetch_arrow_table().to_pylist()
+    table = database.execute(f'SELECT {columns} FROM current').to_arrow_table()
+    assert table is not None
     expected = [one for model in ('cnn-0', 'cnn-1') for one in current(str(output), model).to_pylist()]
-  assert sorted(map(repr, found)) == sorted(map(repr, expected))
+  assert sorted(map(repr, table.to_pylist())) == sorted(map(repr, expected))
 
 
 def prune(output: pathlib.Path, run_id: str) -> None:
