@@ -13,7 +13,7 @@ ONE_OK: Counts = ((('ok', '', 'train', 'a'), 1),)
 
 
 def stage(
-  folder: pathlib.Path, number: int, contents: Mapping[str, bytes], *, sources: int = 1, counts: Counts = ONE_OK
+  folder: str | pathlib.Path, number: int, contents: Mapping[str, bytes], *, sources: int = 1, counts: Counts = ONE_OK
 ) -> ShardResult:
   """Writes a file for each role; not yet marked as finished."""
   writer = StagedWriter(str(folder), number)
