@@ -106,8 +106,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
   labels = ('--labels', '@labels.csv')
   score = ('score', *_READING, '--bundle', '@out/bundle')
   ingest = ('ingest', *_READING, *_SMALL, '--output')
-  night = ('nightly', '--inbox', '@inbox', *_KEYED, '--bundle', '@out/bundle', '--output', '@out/nights')
-  night = (*night, '--settle_seconds', '0', '--log_file', '@out/night.log')
+  night = (
+    *('nightly', '--inbox', '@inbox', *_KEYED, '--bundle', '@out/bundle', '--output', '@out/nights'),
+    *('--settle_seconds', '0', '--log_file', '@out/night.log'),
+  )
   chosen = ('--patient_from', 'pattern', '--patient_pattern', 'qqq')
   jobs = {
     'ingest': (*ingest, '@out/dataset', *labels, *_TOLERANT, *_SELECTED),
