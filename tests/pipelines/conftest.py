@@ -30,6 +30,16 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
+def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+  """What is said through our loggers, whatever the command line has made of them in other tests of this process."""
+  ours = logging.getLogger('radbeam')
+  monkeypatch.setattr(ours, 'handlers', [])
+  monkeypatch.setattr(ours, 'propagate', True)
+  caplog.set_level(logging.INFO, 'radbeam')
+  return caplog
+
+
+@pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch) -> FakeJob:
   fake = FakeJob()
   for name in JOBS:

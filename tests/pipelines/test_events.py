@@ -7,13 +7,6 @@ import pytest
 from pipelines.events import EVENTS, RECORD_FIELD, Event, emit
 
 
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-  monkeypatch.setattr(logging.getLogger('radbeam'), 'propagate', True)  # other tests run the command in this process
-  caplog.set_level(logging.INFO, 'radbeam')
-  return caplog
-
-
 def events(said: pytest.LogCaptureFixture) -> list[Event]:
   return [getattr(record, RECORD_FIELD) for record in said.records]
 

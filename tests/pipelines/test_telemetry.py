@@ -122,9 +122,8 @@ def test_without_the_extra_it_is_said_what_to_install(
 
 
 def test_a_collector_that_is_not_there_is_told_of_once(
-  caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+  said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-  monkeypatch.setattr(logging.getLogger('radbeam'), 'propagate', True)
   monkeypatch.setattr(logging.getLogger('opentelemetry'), 'level', logging.NOTSET)
   with socket.socket() as free:
     free.bind(('127.0.0.1', 0))
@@ -132,6 +131,6 @@ def test_a_collector_that_is_not_there_is_told_of_once(
     monkeypatch.setenv('OTEL_EXPORTER_OTLP_TIMEOUT', '1')
     with timed_run('night', None) as timings, timings.stage('listing'):
       pass
-  events: list[Any] = [getattr(record, RECORD_FIELD, None) for record in caplog.records]
+  events: list[Any] = [getattr(record, RECORD_FIELD, None) for record in said.records]
   assert [event and event.code for event in events] == ['telemetry-lost']
-  assert str(pathlib.Path.cwd()) not in caplog.text
+  assert str(pathlib.Path.cwd()) not in said.text
