@@ -46,7 +46,7 @@ class NightFigures:
     files: of the inbox: `files`, `new`, `done`, `waiting`, `left`, `gone`, `bytes`.
     seconds: wall time by stage.
     drift: by measure, psi and ks.
-    usual_files: the median of the files of earlier nights.
+    usual_files: the median of earlier nights, of the same weekday where that is a quiet one.
     slices: published parts.
   """
 
@@ -98,7 +98,7 @@ def is_reject(reason: str) -> bool:
 
 def figures_of(record: Mapping[str, Any]) -> NightFigures:
   """Reads the record of a night."""
-  model = record.get('model') or {}
+  model, volume = record.get('model') or {}, record.get('volume') or {}
   return NightFigures(
     run_id=record['run_id'],
     run_date=record.get('run_date') or date_of(record['run_id']),
@@ -117,7 +117,7 @@ def figures_of(record: Mapping[str, Any]) -> NightFigures:
     predicted=_numbers(record.get('predicted')),
     seconds=_numbers(record.get('seconds')),
     drift=drift_of(record.get('drift') or {}),
-    usual_files=(record.get('volume') or {}).get('median_of_last'),
+    usual_files=volume.get('median_of_weekday', volume.get('median_of_last')),
     alarms=tuple(_alarm(one) for one in record.get('alarms') or ()),
     recovered_lock=record.get('recovered_lock'),
   )

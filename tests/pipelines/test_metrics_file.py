@@ -99,9 +99,7 @@ def test_the_file_is_replaced_in_one_step_and_others_may_read_it(tmp_path: pathl
   assert [file.name for file in tmp_path.iterdir()] == ['radbeam.prom']
 
 
-def test_what_cannot_be_written_is_told_and_ends_nothing(tmp_path: pathlib.Path, said: pytest.LogCaptureFixture) -> None:
-  tmp_path: pathlib.Path, said: pytest.LogCaptureFixture
-) -> None:
+def test_what_cannot_be_written_is_told_and_is_no_error(tmp_path: pathlib.Path, said: pytest.LogCaptureFixture) -> None:
   write_metrics(str(tmp_path / 'gone' / 'radbeam.prom'), night())
   assert [getattr(record, RECORD_FIELD).code for record in said.records] == ['metrics-lost']
   assert str(tmp_path) not in said.text

@@ -20,6 +20,12 @@ def test_a_record_of_an_older_version_is_read() -> None:
   assert (figures.run_date, figures.exit_code, figures.duration_s, figures.drift) == ('2026-01-31', None, None, {})
 
 
+def test_what_is_usual_on_a_weekday_goes_first() -> None:
+  usual = {'files': 7, 'median_of_last': 1500, 'runs_compared': 14}
+  assert figures_of(night(volume=usual)).usual_files == 1500
+  assert figures_of(night(volume=usual | {'median_of_weekday': 420})).usual_files == 420
+
+
 def test_without_stages_the_duration_is_from_start_to_end() -> None:
   begin = datetime.datetime(2026, 1, 31, 1, tzinfo=datetime.UTC)
   end = begin + datetime.timedelta(minutes=5)

@@ -31,7 +31,7 @@ def test_the_nights_are_a_table(output: str, capsys: pytest.CaptureFixture[str])
   assert ids == sorted(ids, reverse=True)
   (drifted,) = [line for line in lines if line.startswith('20260126T')]
   assert drifted.split()[1:5] == ['2026-01-26', 'alarm', '7', 'chest-1.5']
-  assert drifted.endswith('fail: drift-scores (psi 0.36)')
+  assert drifted.endswith('fail: drift (score psi 0.36 (at most 0.10))')
   (rejected,) = [line for line in lines if ' too-many-rejects ' in line]
   assert 'unsupported-transfer-syntax' in rejected
   assert 'no-pixel-data' not in '\n'.join(lines), 'skipped is no reject'
