@@ -126,7 +126,7 @@ def parser_of(job: str) -> argparse.ArgumentParser:
     allow_abbrev=False,
     add_help=False,
   )
-  groups = {heading: parser.add_argument_group(heading) for heading in (_MUST, _MAY, 'limits')}
+  groups = {heading: parser.add_argument_group(heading) for heading in (_MUST, _MAY, 'alarms', 'limits')}
   hints = typing.get_type_hints(entry.options)
   for field in dataclasses.fields(entry.options):
     flag = flag_of(field)
