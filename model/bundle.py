@@ -4,7 +4,7 @@
   transform_graph/           uint8 to the network's floats
   model.keras                the network alone, for further training
   history.csv, history.png   one row per epoch
-  training_statistics.json   intensities and scores, to compare later nights with
+  training_statistics.json   sketches of inputs and scores, to compare later nights with
   evaluation/                metrics on the validation split
   model_card.md
   bundle.json                written last; digests of all of the above

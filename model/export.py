@@ -12,24 +12,21 @@ from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from typing import Any, Final
 
-import numpy as np
 import tensorflow as tf
 
 from model import bundle as layout
 from model.bundle import Bundle, BundleError, decision_facts, file_digests, model_digest, to_json
 from model.dataset import Dataset, count_facts
-from model.input_data import read_examples
 from model.metrics import Scored, compute_metrics, youden_threshold
 from model.model_card import model_card
 from model.report.plots import history_figure, to_png
 from model.signatures import ServingModel
 from model.training import EpochRow, Trained
+from model.training_statistics import training_statistics
 from transforms import storage
 
 INTENDED_USE_COLUMNS: Final = ('modality', 'view_position', 'body_part', 'photometric')
 NORMAL_LABELS: Final = frozenset({'normal', 'negative', 'no finding', 'no_finding', 'healthy', 'none', '0'})
-INTENSITY_BINS: Final = 32
-SCORE_BINS: Final = 20
 _DISTRIBUTIONS: Final = ('radbeam', 'tensorflow', 'keras', 'tensorflow-transform', 'numpy', 'scikit-learn')
 
 
@@ -153,38 +150,6 @@ def _with_digests(root: pathlib.Path, facts: dict[str, Any]) -> Bundle:
   facts['version'] = facts['version'] or facts['model_digest'][:12]
   _write_text(root / layout.MODEL_CARD, model_card(Bundle(**facts, files={})))
   return Bundle(**facts, files=file_digests(root))
-
-
-def training_statistics(dataset: Dataset, scored: Scored) -> dict[str, Any]:
-  """What a later night is compared with.
-
-  Returns:
-    `intensity`: share of the train split's pixel values in 32 equal bins of
-    0 to 255; `scores`: for each label the share of the validation scores in
-    20 equal bins of 0 to 1; `counts`: images by split and label.
-  """
-  return {
-    'intensity': {'bins': INTENSITY_BINS, 'range': [0, 255], 'share': _intensity_shares(dataset)},
-    'scores': {
-      'bins': SCORE_BINS,
-      'range': [0, 1],
-      'share': {label: _score_shares(scored, index) for index, label in enumerate(scored.labels)},
-    },
-    'counts': {split: dict(counts) for split, counts in dataset.counts.items()},
-  }
-
-
-def _intensity_shares(dataset: Dataset) -> list[float]:
-  levels = np.zeros(256, np.int64)
-  for row in read_examples(dataset, 'train').as_numpy_iterator():
-    levels += np.bincount(np.frombuffer(row['image'], np.uint8), minlength=256)
-  bins = levels.reshape(INTENSITY_BINS, -1).sum(axis=1)
-  return [float(share) for share in bins / bins.sum()]
-
-
-def _score_shares(scored: Scored, index: int) -> list[float]:
-  counts, _ = np.histogram(scored.scores[:, index], SCORE_BINS, (0.0, 1.0))
-  return [float(share) for share in counts / counts.sum()]
 
 
 def history_csv(history: Sequence[EpochRow]) -> str:

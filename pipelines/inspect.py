@@ -40,7 +40,7 @@ from transforms.rows import columns_of, image_row
 from transforms.sniff import HEAD_BYTES
 from transforms.trace import recorded_steps
 
-_IDS: Final = ('image_id', 'source_id', 'study_id', 'series_id', 'patient_id')
+_IDS: Final = ('image_id', 'source_id', 'study_id', 'series_id', 'patient_id', 'scanner_id')
 _NO_KEY: Final = bytes(32)  # only for ids that are not shown
 
 

@@ -24,6 +24,7 @@ _IDS: Final = [
   ('study_id', _TEXT),
   ('series_id', _TEXT),
   ('patient_id', _TEXT),
+  ('scanner_id', _TEXT),
   ('source_id', _TEXT),
   ('frame', _INT),
 ]

@@ -22,6 +22,7 @@ from transforms.inputs import file_name
 from transforms.read_beam import read_shard
 from transforms.rows import CrosswalkRow, ImageRow, columns_of, crosswalk_row, image_row
 from transforms.shards import Shard
+from transforms.statistics import Sketch, grey_counts, input_bins, score_bin
 
 PREDICTIONS_ROLE = 'predictions'
 
@@ -33,6 +34,7 @@ class ShardRow:
   Attributes:
     file_id: of the file below the inputs that the row comes from.
     scores: in the order of the labels.
+    grey: its pixels by intensity, as of `transforms.statistics.grey_counts`.
   """
 
   shard: int
@@ -40,6 +42,7 @@ class ShardRow:
   file_id: str
   row: ImageRow
   scores: tuple[float, ...] | None = None
+  grey: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,8 @@ def decode_shard(
       if crosswalk:
         lines.append(crosswalk_row(source, frame, row))
       file = file_name(source.archive, source.member if source.archive in folders else '')
-      yield ShardRow(shard.number, position, pseudonyms.archive(file), row), frame.pixels
+      grey = None if frame.histogram is None else grey_counts(frame.histogram)
+      yield ShardRow(shard.number, position, pseudonyms.archive(file), row, grey=grey), frame.pixels
       position += 1
   staged = (stage_crosswalk(crosswalk, shard.number, lines),) if crosswalk else ()
   yield ShardEnd(shard.number, fingerprint, position, listed, staged)
@@ -114,17 +118,36 @@ def write_predictions(
     raise ValueError(f'shard {end.shard} has {end.rows} rows, but {len(ordered)} came out of the model')
   run = asdict(columns)
   counts: RowCounts = Counter()
+  sketch = Sketch()
   staged = StagedWriter(folder, end.shard)
   with storage.open_write(staged.path(PREDICTIONS_ROLE)) as file:
-    write_table(file, counted((prediction_row(row, bundle, run) for row in ordered), counts), PREDICTIONS)
+    lines = (prediction_row(row, bundle, run) for row in ordered)
+    write_table(file, counted(_sketched(lines, ordered, sketch), counts), PREDICTIONS)
   files = (staged.describe(PREDICTIONS_ROLE), *end.crosswalk)
   written = len({row.row.source_id for row in ordered})
   rejected = {row.file_id for row in rows if row.row.status == 'rejected'}
   result = ShardResult(
-    end.shard, end.fingerprint, files, end.listed, written, tuple(sorted(counts.items())), tuple(sorted(rejected))
+    end.shard,
+    end.fingerprint,
+    files,
+    end.listed,
+    written,
+    tuple(sorted(counts.items())),
+    tuple(sorted(rejected)),
+    sketch.to_json(),
   )
   write_marker(folder, result)
   return result
+
+
+def _sketched(
+  lines: Iterable[Mapping[str, Any]], rows: Iterable[ShardRow], sketch: Sketch
+) -> Iterator[Mapping[str, Any]]:
+  """Passes the lines of the table on, and counts what was scored as it goes by."""
+  for line, row in zip(lines, rows, strict=True):
+    if line['status'] == 'scored':
+      sketch.add(line, input_bins(line) | score_bin(line['probability']), row.grey)
+    yield line
 
 
 def prediction_row(row: ShardRow, bundle: Bundle, run: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from transforms.duplicates import DuplicateCounts
 from transforms.identifiers import Pseudonyms, read_key
 from transforms.inputs import Input
 from transforms.read_beam import ListShards
+from transforms.statistics import merge, reported
 
 _LOG = logging.getLogger('radbeam.score')
 
@@ -243,6 +244,7 @@ def _record(score_run: ScoreRun, results: Sequence[ShardResult]) -> dict[str, An
     'files': [part_name(number, len(results), 'parquet') for number in range(len(results))],
     **summarise(results),
     'predicted': predicted(results),
+    'statistics': reported(merge(result.statistics for result in results)),
     'model': {'name': columns.model_name, 'version': columns.model_version, 'digest': columns.model_digest},
     'preprocess_digest': columns.preprocess_digest,
     'config': json.loads(score_run.config_json),

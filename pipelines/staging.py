@@ -11,10 +11,11 @@ import posixpath
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from transforms import storage
+from transforms.statistics import Statistics
 
 _LOG = logging.getLogger('radbeam.staging')
 FOLDER = '.staging'
@@ -43,6 +44,7 @@ class ShardResult:
     listed: sources that the listings promise; written: distinct `source_id` in the rows.
     counts: rows by (status, reason, split, label), '' where there is none.
     rejected_files: ids of the files below the inputs that have a rejected row, where a job asks for them.
+    statistics: a sketch of `transforms.statistics` of what was scored; empty where a job makes none.
   """
 
   number: int
@@ -52,6 +54,7 @@ class ShardResult:
   written: int
   counts: tuple[tuple[RowKey, int], ...]
   rejected_files: tuple[str, ...] = ()
+  statistics: Statistics = field(default_factory=dict, hash=False)
 
   @property
   def content(self) -> tuple[object, ...]:
@@ -62,6 +65,7 @@ class ShardResult:
       self.written,
       self.counts,
       self.rejected_files,
+      self.statistics,
       [(f.role, f.sha256) for f in self.files],
     )
 

@@ -102,6 +102,7 @@ def header_facts(dataset: Dicom) -> HeaderFacts:
     accession_number=text(dataset, 'AccessionNumber'),
     sop_class_uid=_sop_class(dataset),
     study_date=study_date if vocabularies.parse_date(study_date) else None,
+    scanner=scanner(dataset),
     modality=vocabularies.modality(text(dataset, 'Modality')),
     view_position=vocabularies.view_position(text(dataset, 'ViewPosition')),
     body_part=vocabularies.body_part(text(dataset, 'BodyPartExamined')),
@@ -115,6 +116,20 @@ def header_facts(dataset: Dicom) -> HeaderFacts:
     transfer_syntax=uid if name_of(uid) else None,
     photometric=vocabularies.photometric(text(dataset, 'PhotometricInterpretation')),
   )
+
+
+def scanner(dataset: Dicom) -> tuple[str, ...] | None:
+  """Manufacturer, model, and serial number or else the station's name (PS3.3 C.7.5.1); None where there is nothing.
+
+  A serial number is enough: the name is of the place, and typed by hand. Case
+  and spaces do not tell scanners apart, since software updates change them.
+  """
+  maker, model, serial, station = (
+    ' '.join((text(dataset, keyword) or '').casefold().split())
+    for keyword in ('Manufacturer', 'ManufacturerModelName', 'DeviceSerialNumber', 'StationName')
+  )
+  found = maker, model, serial, '' if serial else station
+  return found if any(found) else None
 
 
 def _sop_class(dataset: Dicom) -> str | None:

@@ -32,7 +32,7 @@ class Source:
 class HeaderFacts:
   """Allow-listed header facts of one image, as found, stripped; None where absent or unusable.
 
-  The first seven identify and are hashed before they leave the process; the
+  The first eight identify and are hashed before they leave the process; the
   others have a closed vocabulary or are numbers.
   """
 
@@ -43,6 +43,7 @@ class HeaderFacts:
   accession_number: str | None = None
   sop_class_uid: str | None = None
   study_date: str | None = None  # YYYYMMDD
+  scanner: tuple[str, ...] | None = None  # what tells it from others, as of `transforms.dicom.scanner`
   modality: str | None = None
   view_position: str | None = None
   body_part: str | None = None

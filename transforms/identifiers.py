@@ -18,7 +18,7 @@ KEY_BYTES = 32
 _ID_HEX_DIGITS = 32  # 128 bits: no collision to be expected below 10^18 images
 _SEPARATOR = '\x1f'
 
-Domain = Literal['image', 'study', 'series', 'patient', 'source', 'archive', 'key']
+Domain = Literal['image', 'study', 'series', 'patient', 'source', 'archive', 'scanner', 'key']
 
 
 class KeyFileError(ValueError):
@@ -52,6 +52,10 @@ class Pseudonyms:
   def optional(self, domain: Literal['study', 'series', 'patient'], value: str | None) -> str | None:
     """The id of a study, series or patient; None where it is unknown."""
     return self._digest(domain, value) if value else None
+
+  def scanner(self, facts: HeaderFacts) -> str | None:
+    """The `scanner_id`: from what tells the scanner from others; None where the header does not say."""
+    return self._digest('scanner', *facts.scanner) if facts.scanner else None
 
   def _digest(self, domain: Domain, *parts: str) -> str:
     message = _SEPARATOR.join((domain, *(f'{len(part)}:{part}' for part in parts)))

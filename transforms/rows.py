@@ -26,6 +26,7 @@ class ImageRow:
   study_id: str | None
   series_id: str | None
   patient_id: str | None
+  scanner_id: str | None
   frame: int | None
   status: str
   reason: str | None
@@ -80,6 +81,7 @@ def image_row(source: Source, content_sha256: str | None, frame: Frame, pseudony
     study_id=pseudonyms.optional('study', facts.study_instance_uid),
     series_id=pseudonyms.optional('series', facts.series_instance_uid),
     patient_id=pseudonyms.optional('patient', facts.patient_id),
+    scanner_id=pseudonyms.scanner(facts),
     frame=frame.number,
     status=frame.error.status if frame.error else 'ok',
     reason=frame.error.code if frame.error else None,

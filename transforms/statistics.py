@@ -128,7 +128,8 @@ class Sketch:
       bins: of its features: `input_bins`, `score_bin`, or both.
       grey: its pixels by intensity, as of `grey_counts`.
     """
-    study, scanner = row.get('study_id') or row.get('source_id') or '', row.get('scanner_id')
+    study = row.get('study_id') or row.get('source_id') or row.get('image_id') or ''
+    scanner = row.get('scanner_id')
     self._all.add(study, bins, grey)
     if scanner:
       self._scanners[scanner].add(study, bins, grey)

@@ -79,6 +79,7 @@ def identifying_elements(number: int) -> dict[str, Any]:
     'Manufacturer': name('manufacturer'),
     'ManufacturerModelName': name('model'),
     'StationName': f'{NAME}STATION',
+    **({'DeviceSerialNumber': name('serial')} if number % 2 else {}),  # else the station tells the scanner
     'BodyPartExamined': f'{NAME}BODY'.upper(),
     'ViewPosition': f'{NAME}VIEW'.upper(),
     'Modality': f'{NAME}MOD'.upper(),

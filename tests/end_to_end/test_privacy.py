@@ -56,7 +56,7 @@ PLACES = """
   comments directory document exif-artist exif-description extra file-meta image-comments institution issuer
   jpeg-comment letter lut manufacturer member-comment model noise other-name patient-name pax pax-global pax-private
   png-exif png-icc png-itext png-private png-text png-ztext preamble private private-unknown profile protocol referrer
-  report request scan sequence series study tar-header trailing window xmp zip-comment
+  report request scan sequence serial series study tar-header trailing window xmp zip-comment
 """
 PLACES_BY_DASH = """
   bad-profile deep.tar.xz empty-folder exif-utf16 fifo folder gzip-name group inner.zip link member nowhere

@@ -3,6 +3,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,11 @@ import pytest
 
 from model.bundle import Bundle, BundleError, load_bundle
 from model.dataset import Dataset
+from model.drift import read_training
 from model.export import BundleOptions, choose_positive, write_bundle
+from model.input_data import read_examples
 from model.training import Trained
+from transforms.statistics import score_bin
 
 
 @pytest.fixture
@@ -54,14 +58,24 @@ def test_nothing_else_is_left_beside_it(bundle: Bundle) -> None:
 
 
 def test_training_statistics_are_those_of_the_images(bundle: Bundle, dataset: Dataset) -> None:
-  statistics = json.loads((bundle.path / 'training_statistics.json').read_text())
-  shares = statistics['intensity']['share']
-  assert len(shares) == 32
-  assert sum(shares) == pytest.approx(1)
-  assert sum(shares[: 184 // 8]) == pytest.approx(1)  # drawn below 180
-  assert min(shares[: 176 // 8]) > 0.01
-  assert sum(statistics['scores']['share']['NORMAL']) == pytest.approx(1)
-  assert statistics['counts'] == dataset.counts
+  file = bundle.path / 'training_statistics.json'
+  training = read_training(file)
+  assert training is not None
+  inputs = training.inputs['all']
+  assert (inputs['images'], inputs['features']['modality']) == (96, {'DX': 96})
+  pixels = [np.frombuffer(row['image'], np.uint8) for row in read_examples(dataset, 'train').as_numpy_iterator()]
+  counts, _ = np.histogram(np.concatenate(pixels), 32, (0, 256))
+  assert inputs['features']['intensity'] == {str(position): count for position, count in enumerate(counts) if count}
+  assert training.key_fingerprint == dataset.pseudonym_key_fingerprint
+  assert json.loads(file.read_text())['counts'] == dataset.counts
+
+
+def test_training_statistics_hold_the_scores_on_images_not_learnt(bundle: Bundle, trained: Trained) -> None:
+  training = read_training(bundle.path / 'training_statistics.json')
+  assert training is not None
+  decided = [bundle.decide(scores)[1] for scores in trained.validation.scores]
+  assert training.scores['all']['images'] == 32
+  assert training.scores['all']['features'] == {'score': Counter(score_bin(one)['score'] for one in decided)}
 
 
 def test_the_decision_follows_the_threshold(bundle: Bundle) -> None:

@@ -19,6 +19,7 @@ from transforms.identifiers import Pseudonyms
 from transforms.inputs import list_input, name_inputs
 from transforms.rows import image_row
 from transforms.shards import Shard
+from transforms.statistics import score_bin
 
 PSEUDONYMS = Pseudonyms(bytes(range(32)))
 BUNDLE = make_bundle(pathlib.Path('nowhere'))
@@ -71,6 +72,16 @@ def test_a_shard_is_written_in_its_order_and_marked_as_finished(tmp_path: pathli
   assert find_finished(str(tmp_path), 3, 'f') == result
 
 
+def test_what_was_scored_is_counted(tmp_path: pathlib.Path) -> None:
+  rows = [dataclasses.replace(row, grey=(7, *[0] * 31)) for row in rows_of_a_shard()]
+  statistics = write_predictions(END, rows, BUNDLE, COLUMNS, str(tmp_path)).statistics
+  assert statistics['all']['images'] == 2
+  features = statistics['all']['features']
+  assert (features['modality'], features['intensity']) == ({'DX': 2}, {'0': 14})
+  assert features['score'] == dict.fromkeys(score_bin(0.25).values(), 2)
+  assert statistics['scanners'] == {}
+
+
 def test_the_order_of_arrival_does_not_change_the_bytes(tmp_path: pathlib.Path) -> None:
   rows = rows_of_a_shard()
   results = [write_predictions(END, given, BUNDLE, COLUMNS, str(tmp_path)) for given in (rows, rows[::-1])]
@@ -96,6 +107,7 @@ def test_a_shard_is_decoded_into_numbered_rows_and_its_end(tmp_path: pathlib.Pat
   assert isinstance(end, ShardEnd)
   assert (end.shard, end.fingerprint, end.rows, end.listed, len(end.crosswalk)) == (3, 'f', 4, 3, int(crosswalk))
   rows = [item for item in items if not isinstance(item, ShardEnd)]
+  assert [sum(row.grey or ()) for row, _ in rows] == [256, 0, 256, 256]  # pixels
   assert [(row.position, row.row.frame, row.row.reason, pixels is not None) for row, pixels in rows] == [
     (0, 1, None, True),
     (1, None, 'auxiliary-file', False),

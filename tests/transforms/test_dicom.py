@@ -236,6 +236,7 @@ def test_facts_are_allow_listed_and_closed() -> None:
     accession_number='A1',
     sop_class_uid='1.2.840.10008.5.1.4.1.1.7',
     study_date='20240229',
+    scanner=('ge medical systems', '', '', ''),
     modality='CR',
     view_position='PA',
     body_part='other',

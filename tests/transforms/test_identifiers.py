@@ -15,6 +15,7 @@ def test_ids_never_change() -> None:
   assert PSEUDONYMS.source(Source('a.zip', 'b/1.dcm', 2)) == '8882b482cb7bc0cfc0d6b91847dcff74'
   assert PSEUDONYMS.image(HeaderFacts(sop_instance_uid='1.2.3'), 1, None) == '3270750672c06e42d4a968bcfd14b218'
   assert PSEUDONYMS.optional('patient', 'P1') == '36a1e1adc240017f3ca5a500919bdc35'
+  assert PSEUDONYMS.scanner(HeaderFacts(scanner=('ge', 'm', '1', ''))) == 'b701fbc7b935ddb4cac5d76dab7e9d39'
   assert PSEUDONYMS.fingerprint == '19684dd89dbcef04'
 
 
@@ -22,7 +23,8 @@ def test_the_same_value_has_another_id_in_every_domain_and_under_every_key() -> 
   both = (PSEUDONYMS, Pseudonyms(KEY[::-1]))
   ids = [key.optional(domain, '1') for key in both for domain in ('study', 'series', 'patient')]
   ids += [PSEUDONYMS.archive('1'), PSEUDONYMS.image(HeaderFacts(sop_instance_uid='1'), 1, None)]
-  assert len(set(ids)) == len(ids) == 8
+  ids += [PSEUDONYMS.scanner(HeaderFacts(scanner=('1',)))]
+  assert len(set(ids)) == len(ids) == 9
 
 
 def test_separators_inside_names_cannot_make_two_sources_one() -> None:
@@ -50,6 +52,12 @@ def test_an_image_is_named_by_its_uid_and_frame_or_else_by_its_content() -> None
 def test_an_unknown_patient_has_no_id() -> None:
   assert PSEUDONYMS.optional('patient', None) is None
   assert PSEUDONYMS.optional('patient', '') is None
+
+
+def test_scanners_that_differ_in_one_part_have_other_ids() -> None:
+  scanners = [('ge', 'm', '1', ''), ('ge', 'm', '', '1'), ('ge', 'm1', '', ''), ('g', 'em', '1', ''), ('', '', '', '')]
+  assert len({PSEUDONYMS.scanner(HeaderFacts(scanner=scanner)) for scanner in scanners}) == len(scanners)
+  assert PSEUDONYMS.scanner(HeaderFacts()) is None
 
 
 def test_a_name_that_is_no_utf_8_has_an_id() -> None:

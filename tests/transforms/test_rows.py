@@ -17,6 +17,7 @@ FACTS = HeaderFacts(
   patient_id='Doe-17',
   accession_number='Doe-A7',
   study_date='20240229',
+  scanner=('doe devices', 'dr', 'sn4711', ''),
   modality='DX',
   age_years=90,
   rows=480,
@@ -32,12 +33,13 @@ def test_a_decoded_frame_is_a_row_with_ids_facts_and_digests() -> None:
   assert row.image_id == PSEUDONYMS.image(FACTS, 2, None)
   assert row.study_id == PSEUDONYMS.optional('study', '1.2')
   assert row.series_id == PSEUDONYMS.optional('series', '1.2.3')
+  assert row.scanner_id == PSEUDONYMS.scanner(FACTS)
   assert row.patient_id == PSEUDONYMS.optional('patient', 'Doe-17')
   assert row.content_sha256 == 'c' * 64
   assert row.pixel_sha256 == hashlib.sha256(bytes(range(256))).hexdigest()
 
 
-@pytest.mark.parametrize('field', ['1.2.3.4', '1.2.3', 'Doe', '20240229', 'zip', 'dcm'])
+@pytest.mark.parametrize('field', ['1.2.3.4', '1.2.3', 'Doe', '20240229', 'devices', 'sn4711', 'zip', 'dcm'])
 def test_nothing_that_identifies_is_in_a_row(field: str) -> None:
   row = image_row(SOURCE, None, Frame(1, FACTS, PIXELS), PSEUDONYMS)
   assert field not in repr(row)
