@@ -113,6 +113,6 @@ def _alarm(code: str, detail: str, level: str) -> Alarm:
   return {'code': code, 'detail': detail, 'level': level}
 
 
-def has_failed(alarms: Iterable[Alarm]) -> bool:
+def has_failed(alarms: Iterable[Mapping[str, str]]) -> bool:
   """Whether the night is to end with exit 7."""
   return any(alarm['level'] == 'fail' for alarm in alarms)

@@ -5,12 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipelines.alarms import drift_alarms, drift_figures, has_failed, volume_alarms, volume_figures
 from pipelines.exits import Exit
 from pipelines.launch import reject_ratio
 from pipelines.night import Found, Night
+from pipelines.night_options import NightlyOptions
 from pipelines.night_work import entry_of
 from pipelines.run_record import now, read_record, recorded_runs, versions
 from pipelines.staging import digest_of
+from transforms.statistics import BINS, merge, reported
 
 JOB: Final = 'nightly'
 _SLICE: Final = '-s'  # in the ids of slices, between the night's id and the number
@@ -54,8 +57,46 @@ def add_up(slices: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
   return {name: dict(sorted(counts.items())) for name, counts in totals.items()}
 
 
-def state_of(totals: Mapping[str, Mapping[str, int]], found: Found, scored: bool, max_reject_ratio: float) -> State:
+def watched(
+  night: Night, found: Found, slices: Iterable[Mapping[str, Any]], last: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+  """What tells whether something is off: statistics, drift, volume, and the alarms that come of them.
+
+  Args:
+    night: with the bundle that the images are compared with.
+    found: in the inbox.
+    slices: the records of the night.
+    last: the records of the latest nights, newest first.
+  """
+  options = night.options
+  of_model = (record for record in slices if record['model']['digest'] == night.bundle.model_digest)
+  sketches = [record.get('statistics', {}) for record in of_model]
+  statistics = merge(sketch for sketch in sketches if sketch.get('bins') == BINS)
+  drift = drift_figures(night.bundle, statistics, options, night.pseudonyms.fingerprint)
+  alarms = drift_alarms(drift, options)
+  figures = {'statistics': reported(statistics), 'drift': drift}
+  if _is_usual(options):
+    volume = volume_figures(found.work.unseen, last, options.run_date)
+    alarms += volume_alarms(volume, options)
+    figures['volume'] = volume
+  return figures | {'alarms': alarms}
+
+
+def _is_usual(options: NightlyOptions) -> bool:
+  """Whether the night scores what came, so that its volume says something."""
+  return not (options.backfill or options.only_failed or options.overwrite)
+
+
+def state_of(
+  totals: Mapping[str, Mapping[str, int]],
+  found: Found,
+  scored: bool,
+  max_reject_ratio: float,
+  alarms: Iterable[Mapping[str, str]],
+) -> State:
   """How the night ended; what is most urgent to know decides."""
+  if has_failed(alarms):
+    return State('alarm', Exit.ALARM)
   if reject_ratio(totals['rows']) > max_reject_ratio:
     return State('too-many-rejects', Exit.TOO_MANY_REJECTS)
   if found.left:

@@ -24,12 +24,14 @@ class Work:
 
   Attributes:
     wanted: in the order in which they are to be done, with the day to file each under.
+    unseen: how many of them no model has scored: what came since the last night.
     done: files that need no work.
     touched: of these, those whose time changed and whose content did not.
     gone: of a backfill: what was scored on those days, and is not in the inbox any more.
   """
 
   wanted: tuple[tuple[str, InboxFile], ...]
+  unseen: int
   done: int
   touched: tuple[InboxFile, ...]
   gone: int
@@ -63,7 +65,8 @@ def plan_work(files: Iterable[InboxFile], ledger: Ledger, skip_digest: str, opti
     gone = len(ledger.contents_of(*dates_of(options.backfill)) - present)
   dated = ((_run_date(file, ledger, options), file) for file in wanted)
   ordered = sorted(dated, key=lambda one: (one[0], *_urgency(one[1], ledger)))
-  return Work(tuple(ordered), len(done), touched, gone)
+  unseen = sum(ledger.first_date(content_of(file)) is None for file in wanted)
+  return Work(tuple(ordered), unseen, len(done), touched, gone)
 
 
 def dates_of(backfill: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from model.bundle import load_bundle
+from pipelines.alarms import VOLUME_NIGHTS
 from pipelines.events import emit, name_run
 from pipelines.exits import Exit, NothingToDo, UsageError
 from pipelines.hushed import hushed
@@ -29,7 +30,7 @@ from pipelines.night import Found, Night
 from pipelines.night_figures import figures_of, summary_fields
 from pipelines.night_leftovers import find_leftovers, remove_leftovers, remove_staging, staging_of_nights
 from pipelines.night_options import NightlyOptions
-from pipelines.night_record import add_up, night_record, state_of, unfinished_slices
+from pipelines.night_record import add_up, last_nights, night_record, state_of, unfinished_slices, watched
 from pipelines.night_work import plan_work
 from pipelines.run_record import commit_record, new_run_id, now, read_record, recorded_runs
 from pipelines.studies import publish_studies
@@ -173,10 +174,11 @@ def _say_started(night: Night) -> None:
 def _finish(night: Night, found: Found, published: Sequence[str], lock: Lock) -> Exit:
   output, options = night.options.output, night.options
   slices = [read_record(output, run_id) for run_id in published]
-  state = state_of(add_up(slices), found, bool(slices), options.max_reject_ratio)
+  figures = watched(night, found, slices, last_nights(output, VOLUME_NIGHTS))
+  state = state_of(add_up(slices), found, bool(slices), options.max_reject_ratio, figures['alarms'])
   with night.timings.stage('studies'):
     studies = _publish_studies(night, slices) if slices else []
-  record = night_record(night, found, slices, state, lock.recovered)
+  record = night_record(night, found, slices, state, lock.recovered) | figures
   record |= {'studies': studies, 'study_rule': options.study_rule, 'seconds': night.timings.seconds}
   lock.check()
   commit_record(output, record)

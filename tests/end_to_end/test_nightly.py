@@ -71,7 +71,8 @@ def test_a_night_with_nothing_new_has_a_record_and_loads_neither_beam_nor_tensor
     "heavy = {'tensorflow', 'apache_beam'} & set(sys.modules); print(heavy, file=sys.stderr) if heavy else None;"
     'raise SystemExit(99 if heavy else code)'
   )
-  done = subprocess.run([sys.executable, '-c', code, *site.command()], capture_output=True, text=True, check=False)
+  command = site.command('--volume_alarm', 'off')
+  done = subprocess.run([sys.executable, '-c', code, *command], capture_output=True, text=True, check=False)
   assert (done.returncode, done.stderr.count('\n')) == (Exit.NOTHING_TO_DO, 1), done.stderr
   assert site.records()[-1]['state'] == 'nothing-to-do'
   assert site.records()[-1]['exit_code'] == Exit.NOTHING_TO_DO
@@ -333,3 +334,20 @@ def test_what_a_night_leaves_names_no_file(site: Site) -> None:
     assert 'Mustermann' not in str(path)
     assert path.is_dir() or b'Mustermann' not in path.read_bytes()
   assert json.loads((site.output / 'runs' / f'{site.records()[-1]["run_id"]}.json').read_text())['exit_code'] == 3
+
+
+def test_a_night_without_files_where_some_are_usual_is_told_or_fails(
+  site: Site, capfd: pytest.CaptureFixture[str]
+) -> None:
+  for number in range(3):
+    site.deliver_zip(f'{number}.zip', i1=10)
+    assert site.night('--run_date', f'2026-01-0{number + 1}') == Exit.DONE
+  assert site.night('--run_date', '2026-01-04') == Exit.NOTHING_TO_DO
+  assert 'warn: no-files' in capfd.readouterr().err
+  record = site.records()[-1]
+  assert [(alarm['code'], alarm['level']) for alarm in record['alarms']] == [('no-files', 'warn')]
+  assert record['volume'] == {'files': 0, 'median_of_last': 1, 'runs_compared': 3}
+  assert site.night('--run_date', '2026-01-05', '--volume_alarm', 'fail') == Exit.ALARM
+  assert site.records()[-1]['state'] == 'alarm'
+  assert site.night('--run_date', '2026-01-06', '--volume_alarm', 'off') == Exit.NOTHING_TO_DO
+  assert site.records()[-1]['alarms'] == []
