@@ -43,10 +43,10 @@ def test_a_night_is_told_in_events_metrics_and_spans(
   slices = ['slice-started', 'slice-published'] * 2
   assert [event['event'] for event in told] == [
     *('night-started', 'inbox-listed', *slices, 'night-finished', 'job-ended'),
-    *('night-started', 'inbox-listed', 'night-finished', 'nothing-new', 'job-ended'),
+    *('night-started', 'inbox-listed', 'alarm', 'night-finished', 'nothing-new', 'job-ended'),
   ]
   assert {event['event'] for event in told} <= set(EVENTS)
-  assert [event['run_id'] for event in told] == [first['run_id']] * 8 + [second['run_id']] * 5
+  assert [event['run_id'] for event in told] == [first['run_id']] * 8 + [second['run_id']] * 6
   finished = told[6]
   assert (finished['rows'], finished['exit_code'], finished['seconds']) == (first['rows'], 0, first['seconds'])
   assert set(first['seconds']) >= {'listing', 'fingerprinting', 'scoring', 'total'}
