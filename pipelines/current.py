@@ -122,6 +122,19 @@ def latest_rows(rows: pa.Table) -> pa.Array:
   return standing.take(pc.sort_indices(standing))
 
 
+def superseded_runs(output: str, records: Sequence[dict[str, Any]]) -> set[str]:
+  """The runs of which no row stands.
+
+  Args:
+    output: of `score` or `nightly`.
+    records: of the runs of one model, oldest first.
+  """
+  keys = [_with_run(read_rows(output, record, _KEYS), number) for number, record in enumerate(records)]
+  rows = pa.concat_tables(keys)
+  standing = set(rows['run'].take(latest_rows(rows)).unique().to_pylist())
+  return {record['run_id'] for number, record in enumerate(records) if number not in standing}
+
+
 def _without_image_before(rows: pa.Table) -> pa.Array:
   """Positions of rows without an image whose file was read again by a later run."""
   files = rows.select(['run']).append_column('file', pc.coalesce(rows['file_id'], rows['source_id']))

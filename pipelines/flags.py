@@ -91,6 +91,11 @@ def is_study_rule(value: str) -> str | None:
   )
 
 
+def is_id(value: str) -> str | None:
+  """An id as in the tables, or its beginning."""
+  return None if re.fullmatch(r'[0-9a-f]{8,32}', value) else '8 to 32 hexadecimal digits'
+
+
 def is_regex(value: str) -> str | None:
   """A regular expression of Python."""
   try:

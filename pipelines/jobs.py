@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pipelines.night_options import NightlyOptions, RunsOptions
+from pipelines.night_options import LookupOptions, NightlyOptions, PruneOptions, RunsOptions
 from pipelines.options import (
   DemoOptions,
   EvaluateOptions,
@@ -36,6 +36,8 @@ JOBS: Final[Mapping[str, Job]] = {
   'score': Job('archives and a bundle in, a table with a row per image out', ScoreOptions, True),
   'nightly': Job('what is new in an inbox and a bundle in, the rows of tonight out', NightlyOptions, True),
   'runs': Job('the nights of an output as a table or a page', RunsOptions, False),
+  'lookup': Job('an id back to its study, by the crosswalk: identifies patients', LookupOptions, False),
+  'prune': Job('rows of old nights deleted; says what would go, unless --apply is given', PruneOptions, False),
   'inspect': Job('one file as the pipeline sees it: facts, steps, picture', InspectOptions, False),
   'demo': Job('all of the above on a small synthetic export', DemoOptions, True),
 }

@@ -11,6 +11,8 @@ from pipelines.flags import (
   between,
   is_date_range,
   is_html,
+  is_id,
+  is_local_folder,
   is_marker,
   is_prom,
   is_study_rule,
@@ -103,3 +105,34 @@ class RunsOptions(JobOptions):
   last: int = Flag('at most so many nights', 30, 'N', between(1, 10_000)).field()
   json: bool = Flag('the same as JSON', False).field()
   html: str | None = Flag('the same as a page that needs nothing else', None, 'PAGE.html', is_html).field()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneOptions(JobOptions):
+  """What `radbeam prune` can be told."""
+
+  output: str = Flag('what `radbeam nightly` or `score` writes', ..., 'DIR', not_empty, positional=True).field()
+  keep_days: int = Flag('rows of run dates before so many days go', ..., 'N', between(0)).field()
+  superseded_days: int | None = Flag(
+    'rows of runs before so many days go as well, if each has a later one', None, 'N', between(0)
+  ).field()
+  crosswalk: str | None = Flag('their parts of this crosswalk go with them', None, 'DIR', is_local_folder).field()
+  apply: bool = Flag('do it; without this it is only said what would go', False).field()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupOptions(JobOptions):
+  """What `radbeam lookup` can be told."""
+
+  id: str = Flag(
+    'of an image, source, file, study, series or patient, or its first 8 digits and more',
+    ...,
+    'ID',
+    is_id,
+    positional=True,
+  ).field()
+  crosswalk: str = Flag('what the runs were given as --crosswalk', ..., 'DIR', is_local_folder).field()
+  pseudonym_key_file: str | None = Flag(
+    'the key of the runs; default: the one under your configuration folder, if there is one', None, 'FILE'
+  ).field()
+  json: bool = Flag('the same as JSON', False).field()

@@ -1,0 +1,66 @@
+import json
+import pathlib
+
+import pytest
+
+from pipelines.cli import main
+from pipelines.exits import Exit
+from tests.end_to_end.nights import Site, radiograph
+from tests.pipelines.tiny_bundle import write_bundle
+
+
+@pytest.fixture
+def site(tmp_path: pathlib.Path) -> Site:
+  write_bundle(tmp_path / 'models/1', '1')
+  site = Site(tmp_path / 'site', tmp_path / 'models')
+  site.deliver_zip('a.zip', i1=10, i2=20)
+  site.deliver('sub/b.dcm', radiograph('3', 30, study='8'))
+  for _ in range(2):
+    site.night('--crosswalk', str(tmp_path / 'crosswalk'), '--overwrite')
+  return site
+
+
+def look_up(site: Site, beginning: str, *more: str) -> int:
+  crosswalk = ('--crosswalk', str(site.root.parent / 'crosswalk'))
+  return main(['lookup', beginning, *crosswalk, '--pseudonym_key_file', str(site.key), *more])
+
+
+@pytest.mark.parametrize(
+  ('column', 'members'),
+  [
+    ('image_id', ['sub/b.dcm']),
+    ('source_id', ['sub/b.dcm']),
+    ('file_id', ['sub/b.dcm']),
+    ('study_id', ['sub/b.dcm']),
+    ('series_id', ['i1.dcm', 'i2.dcm', 'sub/b.dcm']),
+    ('patient_id', ['i1.dcm', 'i2.dcm', 'sub/b.dcm']),
+  ],
+)
+def test_an_id_leads_back_to_every_place_that_it_stands_for(
+  site: Site, column: str, members: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+  row = next(row for row in site.rows() if row['probability'] == 30 / 256)
+  assert look_up(site, row[column][:12], '--json') == Exit.DONE
+  places = json.loads(capfd.readouterr().out)
+  assert sorted(place['member'] for place in places) == members
+  assert {place['kind'] for place in places} == {column.removesuffix('_id')}
+  assert {place['run_id'] for place in places} == {site.records('score')[-1]['run_id']}  # the newest
+  loose = next(place for place in places if place['member'] == 'sub/b.dcm')
+  assert (loose['study_instance_uid'], loose['sop_instance_uid']) == ('1.2.840.8', '1.2.826.3')
+
+
+def test_a_file_is_found_with_all_that_is_in_it(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+  row = next(row for row in site.rows() if row['probability'] == 10 / 256)
+  assert look_up(site, row['file_id']) == Exit.DONE
+  shown = capfd.readouterr().out
+  assert shown.count('inbox/a.zip') == 2
+
+
+def test_what_is_not_there_or_not_one_is_one_line(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+  assert look_up(site, '0' * 32) == Exit.NOTHING_TO_DO
+  assert 'is in no crosswalk' in capfd.readouterr().err
+  assert look_up(site, 'zz') == Exit.USAGE
+  assert '8 to 32 hexadecimal digits' in capfd.readouterr().err
+  empty = str(site.root)
+  assert main(['lookup', '0' * 8, '--crosswalk', empty, '--pseudonym_key_file', str(site.key)]) == Exit.USAGE
+  assert 'holds no crosswalk-*.parquet' in capfd.readouterr().err
