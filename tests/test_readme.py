@@ -8,6 +8,7 @@ from pipelines.events import EVENTS
 from pipelines.exits import Exit
 from pipelines.flags import flag_of
 from pipelines.metrics_file import METRICS
+from pipelines.night_options import WatchOptions
 from pipelines.options import ArchiveJobOptions
 from pipelines.schemas import PREDICTIONS
 from transforms.burned_in import read_regions
@@ -30,6 +31,15 @@ def table(heading: str) -> list[list[str]]:
 def test_every_column_of_the_predictions_is_described_in_order_of_use() -> None:
   described = [name for cells in table('The predictions table') for name in re.findall(r'`(\w+)`', cells[0])]
   assert sorted(described) == sorted(PREDICTIONS.names)
+
+
+def test_thresholds_are_those_of_the_code() -> None:
+  described = {
+    cells[0].strip('`-'): cells[1].strip('`') for cells in table('Drift and volume') if cells[0].startswith('`')
+  }
+  flags = {field.name: flag_of(field) for field in dataclasses.fields(WatchOptions)}
+  alarms = {name: str(flag.default) for name, flag in flags.items() if flag.group == 'alarms'}
+  assert described == alarms
 
 
 def test_every_reason_code_is_described_as_in_the_code() -> None:

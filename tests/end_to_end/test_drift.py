@@ -14,6 +14,7 @@ from model.bundle import BUNDLE_FILE, Bundle, file_digests, load_bundle, to_json
 from model.drift import Training, to_statistics
 from pipelines.alarms import drift_alarms, drift_figures
 from pipelines.cli import main
+from pipelines.exits import Exit
 from pipelines.night_options import NightlyOptions
 from pipelines.run_record import read_record, recorded_runs
 from tests.pipelines.tiny_bundle import write_bundle
@@ -148,6 +149,22 @@ def test_another_scanner_is_found(hospital: Hospital, bundle: Bundle) -> None:
   assert [alarm['detail'].split(' ')[0] for alarm in alarms] == ['scanner'], 'its images are as usual'
   assert alarms[0]['code'] == 'drift'
   assert not figures['scanners'][hospital.scanner('three')]['known']
+
+
+@pytest.mark.parametrize(('level', 'code', 'state'), [('warn', Exit.DONE, 'done'), ('fail', Exit.ALARM, 'alarm')])
+def test_a_night_of_other_images_warns_or_ends_with_an_alarm(
+  hospital: Hospital, bundle: Bundle, tmp_path: pathlib.Path, level: str, code: Exit, state: str
+) -> None:
+  (tmp_path / 'inbox').mkdir()
+  (tmp_path / 'inbox' / 'a.zip').write_bytes(zip_bytes(list(Export(inverted=True).members(5))))
+  output = str(tmp_path / 'nights')
+  places = ['--inbox', str(tmp_path / 'inbox'), '--bundle', str(bundle.path), '--output', output]
+  watch = ['--pseudonym_key_file', hospital.key, '--settle_seconds', '0', '--drift_alarm', level]
+  assert main(['nightly', *places, *watch, '--quiet']) == code
+  record = read_record(output, next(run_id for run_id in recorded_runs(output) if '-s' not in run_id))
+  assert (record['state'], record['rows']) == (state, {'scored': USUAL.images})
+  assert [alarm['code'] for alarm in record['alarms']] == ['drift', 'scanner-drift', 'scanner-drift']
+  assert record['statistics']['all']['images'] == USUAL.images
 
 
 def test_a_bundle_of_before_scores_and_has_no_drift(hospital: Hospital, usual: dict[str, Any]) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.drawn_nights import HOSPITAL, draw
 from model.drift import KS_LIMIT, MIN_IMAGES, PSI_LIMIT, Training, to_statistics
 from pipelines.alarms import drift_alarms, drift_figures, has_failed, volume_alarms, volume_figures
 from pipelines.night_options import NightlyOptions, WatchOptions
-from tests.model.nights import HOSPITAL, draw
 from tests.pipelines.tiny_bundle import make_bundle
 from transforms.statistics import merge
 
