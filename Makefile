@@ -6,6 +6,7 @@ SEED ?= 1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
+DEBIAN := dcmtk openjph-tools shellcheck systemd
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
@@ -22,10 +23,10 @@ demo: $(INSTALLED) ## the whole chain on a small synthetic export, into $(DEMO)/
 test: $(INSTALLED) ## all tests; a skipped one is a failure
 	$(BIN)/python -m pytest
 
-integration: $(INSTALLED) $(BIN)/promtool ## against tools of others, which it installs from Debian (as root, or by sudo)
-	@{ command -v dcml2pnm && command -v ojph_compress; } >/dev/null || \
-	  { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy dcmtk openjph-tools; } || \
-	  { echo 'make integration needs dcmtk and openjph-tools, and apt-get could not install them' >&2; exit 1; }
+integration: $(INSTALLED) $(BIN)/promtool .venv-airflow/.installed ## against tools of others, which it installs from Debian (as root, or by sudo)
+	@{ command -v dcml2pnm && command -v ojph_compress && command -v shellcheck && command -v systemd-analyze; } >/dev/null || \
+	  { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy $(DEBIAN); } || \
+	  { echo 'make integration needs $(DEBIAN), and apt-get could not install them' >&2; exit 1; }
 	$(BIN)/python -m pytest tests/integration
 
 # Prometheus's checker without its service: Debian's package is only unpacked.
@@ -35,6 +36,12 @@ $(BIN)/promtool: | $(INSTALLED)
 	    { $(AS_ROOT) apt-get update -q && (cd "$$folder" && apt-get download -q prometheus); } || \
 	    { echo 'make integration needs promtool, and apt-get could not download prometheus' >&2; exit 1; }; } && \
 	  dpkg -x "$$folder"/prometheus_*.deb "$$folder" && install -m 755 "$$folder/usr/bin/promtool" $@
+
+# Airflow's libraries and ours do not go together: it has an environment of its own, of 300 MB.
+.venv-airflow/.installed: deploy/airflow/requirements.lock
+	$(PYTHON) -m venv .venv-airflow
+	.venv-airflow/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
 
 crash-points: $(INSTALLED) ## nights killed at every change that they make, on disk and on an object store: 4 minutes
 	$(BIN)/python -m pytest tests/crash_points -s

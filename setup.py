@@ -49,6 +49,7 @@ setup(
       'duckdb>=1.1',
       'gcp-storage-emulator>=2026.7',
       'hypothesis>=6.100',
+      'kubernetes-validate>=1.33',
       'mypy>=1.15',
       'pandas-stubs',
       'prometheus-client>=0.21',  # reads what --metrics_file writes
