@@ -25,9 +25,10 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from transforms.elements import Histogram
+if TYPE_CHECKING:  # numpy stays out of what only adds up sketches
+  from transforms.elements import Histogram
 
 Statistics = dict[str, Any]
 
@@ -57,7 +58,7 @@ _SCORE_BINS: Final = 64  # up to log-odds of 8: 0.0003 to 0.9997
 _NOT_OF_ONE_IMAGE: Final = frozenset({'duplicate-content', 'duplicate-pixels'})  # known only after all shards
 
 
-def grey_counts(histogram: Histogram) -> tuple[int, ...]:
+def grey_counts(histogram: 'Histogram') -> tuple[int, ...]:
   """The counts of 256 grey levels in `INTENSITY_BINS` bins of equal width."""
   return tuple(histogram.reshape(INTENSITY_BINS, -1).sum(axis=1).tolist())
 
