@@ -191,10 +191,7 @@ class Pair:
 
   def figures(self, alpha: float) -> dict[str, float]:
     """PSI and KS with what chance alone exceeds in a share `alpha` of all cases, at most."""
-    groups = grouped(self.training)
-    p, q = ([sum(counts[position] for position in group) for group in groups] for counts in self._both)
-    if any(self.unknown):
-      p, q = [*p, self.unknown[0]], [*q, self.unknown[1]]
+    p, q = self._in_groups()
     scale = 1 / self.training_images + 1 / self.night_images
     found = {
       'psi': psi(_smoothed(p, self.training_images), _smoothed(q, self.night_images)),
@@ -203,6 +200,13 @@ class Pair:
     if self.is_ordered and all(map(sum, self._both)):
       found |= {'ks': ks(self.training, self.night), 'ks_noise': self._ks_noise(alpha)}
     return {name: round(value, 4) for name, value in found.items()}
+
+  def _in_groups(self) -> tuple[list[int], list[int]]:
+    """What each sample has in each group; groups that both have nothing in are none."""
+    groups = grouped(self.training)
+    p, q = ([sum(counts[position] for position in group) for group in groups] for counts in self._both)
+    pairs = [pair for pair in (*zip(p, q, strict=True), self.unknown) if any(pair)]
+    return [one for one, _ in pairs], [other for _, other in pairs]
 
   def _ks_noise(self, alpha: float) -> float:
     """Images without a value are no part of either distribution."""

@@ -121,6 +121,13 @@ def test_images_without_a_value_have_no_place_in_an_order() -> None:
   assert figures['ks_noise'] == pytest.approx(math.sqrt(-math.log(0.005) / 2 * (1 / 50 + 1 / 100)), abs=1e-4)
 
 
+@pytest.mark.parametrize('feature', ['rows', 'modality'])
+@pytest.mark.parametrize('bins', [{'unknown': 9}, {'3': 9}])
+def test_samples_of_one_value_are_equal_whatever_their_sizes(feature: str, bins: dict[str, int]) -> None:
+  figures = pair_of(bins, bins, 4000, 50, feature).figures(0.01)
+  assert (figures['psi'], figures['psi_noise'], figures.get('ks', 0)) == (0, 0, 0)
+
+
 @pytest.mark.parametrize(('training', 'night'), [({'unknown': 9}, {'3': 9}), ({'3': 9}, {'unknown': 9})])
 def test_a_feature_that_one_side_never_has_differs(training: dict[str, int], night: dict[str, int]) -> None:
   figures = pair_of(training, night, 100, 100, 'rows').figures(0.01)
