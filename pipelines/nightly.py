@@ -174,7 +174,7 @@ def _say_started(night: Night) -> None:
 def _finish(night: Night, found: Found, published: Sequence[str], lock: Lock) -> Exit:
   output, options = night.options.output, night.options
   slices = [read_record(output, run_id) for run_id in published]
-  figures = watched(night, found, slices, last_nights(output, VOLUME_NIGHTS))
+  figures = watched(night, found, slices, last_nights(output, 2 * VOLUME_NIGHTS))
   state = state_of(add_up(slices), found, bool(slices), options.max_reject_ratio, figures['alarms'])
   with night.timings.stage('studies'):
     studies = _publish_studies(night, slices) if slices else []

@@ -41,6 +41,16 @@ def wait_for(condition: Callable[[], object], process: 'subprocess.Popen[str]') 
     time.sleep(0.01)
 
 
+def stop_once(condition: Callable[[], object], process: 'subprocess.Popen[str]') -> None:
+  """Stops a night where the condition holds, and holds still once nothing moves."""
+  while True:
+    wait_for(condition, process)
+    os.killpg(process.pid, signal.SIGSTOP)
+    if condition():
+      return
+    os.killpg(process.pid, signal.SIGCONT)
+
+
 def kill(process: 'subprocess.Popen[str]') -> None:
   os.killpg(process.pid, signal.SIGKILL)
   process.wait()
@@ -216,7 +226,7 @@ def test_a_killed_night_is_gone_on_with_and_its_lock_recovered(site: Site) -> No
   for number in range(6):
     site.deliver(f'{number}.dcm', radiograph(str(number), 10 + number))
   process = site.start_night('--slice_files', '2')
-  wait_for(lambda: site.records('score') and site.staged(), process)
+  stop_once(lambda: site.records('score') and site.staged(), process)
   kill(process)
   dead = site.staged()[0]['run_id']
   finished = [record['run_id'] for record in site.records('score')]
@@ -233,7 +243,7 @@ def test_a_killed_night_is_gone_on_with_and_its_lock_recovered(site: Site) -> No
 def test_a_begun_slice_whose_files_changed_is_dropped_with_what_it_published(site: Site) -> None:
   path = site.deliver_zip('one.zip', i1=10)
   process = site.start_night()
-  wait_for(lambda: site.staged(), process)
+  stop_once(lambda: site.staged(), process)
   kill(process)
   (dead,) = site.staged()
   orphan = site.output / dead['predictions']
