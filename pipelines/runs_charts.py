@@ -229,7 +229,7 @@ def _tips(chart: Chart, columns: Sequence[Column]) -> str:
   return ''.join(
     f'<rect class="tip" x="{place}" y="0" width="1" height="{_HEIGHT:g}">'
     f'<title>{escape(_tip(chart, column, values))}</title></rect>'
-    for place, (column, values) in enumerate(zip(columns, _by_column(chart), strict=True))
+    for place, (column, values) in enumerate(zip(columns, _by_column(chart) or [()] * len(columns), strict=True))
     if not column.blank
   )
 

@@ -9,7 +9,7 @@ import pytest
 from pipelines.night_figures import NightFigures, figures_of
 from pipelines.runs_charts import Chart, Column, Series, columns_of, draw, model_changes, ticks_of
 from pipelines.runs_page import page_of, prevalence
-from tests.pipelines.night_records import FIRST, NEGATIVE, POSITIVE, month, night
+from tests.pipelines.night_records import FIRST, NEGATIVE, POSITIVE, month, night, nothing_new
 
 _NOW = datetime.datetime(2026, 2, 3, 7, tzinfo=datetime.UTC)
 _VOID = {'meta', 'br'}
@@ -65,6 +65,12 @@ def test_the_page_is_whole_with_any_number_of_nights(count: int) -> None:
   assert len(rows) == count
   assert ('No night has left a record yet.' in ''.join(text for _, text in page.texts)) == (count == 0)
   assert not any('nan' in text.lower().split() or 'None' in text for _, text in page.texts)
+
+
+def test_nights_on_which_nothing_was_rejected_have_a_page() -> None:
+  clean = [night(FIRST, reasons={}, drift={}, predicted={}), nothing_new(FIRST)]
+  page = Page(page_of([figures_of(record) for record in clean], _NOW))
+  assert len(page.text('td')) > 0
 
 
 def test_nothing_is_fetched_and_nothing_runs() -> None:
