@@ -8,11 +8,12 @@ killed, or is still at work.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.run_record import read_record, recorded_runs
+from pipelines.run_record import read_outlines, recorded_runs
 from pipelines.schemas import PREDICTIONS
 from transforms import storage
 
@@ -27,10 +28,9 @@ def prediction_runs(output: str, model: str | None = None) -> list[dict[str, Any
     output: of `score` or `nightly`.
     model: name and version, such as `cnn-1`; None for all.
   """
-  records = (read_record(output, run_id) for run_id in recorded_runs(output))
   return [
     record
-    for record in records
+    for record in read_outlines(output, recorded_runs(output))
     if record.get('files') and 'predictions' in record and 'pruned' not in record and model in (None, model_of(record))
   ]
 
@@ -60,12 +60,29 @@ def current(output: str, model: str | None = None, columns: Sequence[str] | None
 
 def latest_of(output: str, records: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> pa.Table:
   """The same, of some runs; their records oldest first."""
-  keys = [_with_run(read_rows(output, record, _KEYS), number) for number, record in enumerate(records)]
-  if not keys:
-    return _chosen_columns(PREDICTIONS.empty_table(), columns)
-  chosen = latest_rows(pa.concat_tables(keys))
-  taken = list(_taken(output, records, keys, chosen, columns))
-  return pa.concat_tables(taken) if taken else _chosen_columns(PREDICTIONS.empty_table(), columns)
+  parts = list(latest_parts(output, records, columns))
+  return pa.concat_tables(parts) if parts else _chosen_columns(PREDICTIONS.empty_table(), columns)
+
+
+def latest_parts(
+  output: str, records: Sequence[dict[str, Any]], columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+  """The rows of `latest_of`, run by run: of the whole only the keys are held."""
+  keys = _keys_of(output, records)
+  if keys:
+    yield from _taken(output, records, keys, latest_rows(pa.concat_tables(keys)), columns)
+
+
+def standing_runs(output: str, records: Sequence[dict[str, Any]]) -> set[str]:
+  """The runs that have at least one row of `latest_of`."""
+  if not records:
+    return set()
+  keys = pa.concat_tables(_keys_of(output, records))
+  return {records[number]['run_id'] for number in keys['run'].take(latest_rows(keys)).unique().to_pylist()}
+
+
+def _keys_of(output: str, records: Sequence[dict[str, Any]]) -> list[pa.Table]:
+  return [_with_run(read_rows(output, record, _KEYS), number) for number, record in enumerate(records)]
 
 
 def read_rows(output: str, record: dict[str, Any], columns: Sequence[str] | None = None) -> pa.Table:
@@ -90,7 +107,7 @@ def _chosen_columns(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
 
 
 def _with_run(table: pa.Table, number: int) -> pa.Table:
-  return table.append_column('run', pa.array([number] * len(table), pa.int32()))
+  return table.append_column('run', pa.array(np.full(len(table), number, np.int32)))
 
 
 def latest_rows(rows: pa.Table) -> pa.Array:
@@ -102,11 +119,9 @@ def latest_rows(rows: pa.Table) -> pa.Array:
   Returns:
     int64, ascending.
   """
-  frame = pc.fill_null(pc.cast(rows['frame'], pa.string()), '')
-  by_source = pc.binary_join_element_wise(rows['source_id'], frame, '/')
   table = pa.table(
     {
-      'key': pc.coalesce(rows['image_id'], by_source),
+      'key': row_keys(rows),
       'run': rows['run'],
       'rank': pc.index_in(rows['status'], _RANKS),
       'source_id': rows['source_id'],
@@ -114,31 +129,33 @@ def latest_rows(rows: pa.Table) -> pa.Array:
     }
   )
   order = [(name, 'descending' if name == 'run' else 'ascending') for name in table.column_names]
-  positions = pc.sort_indices(table, order)
-  key = table['key'].combine_chunks().take(positions)
-  is_first = pc.not_equal(key[1:], key[:-1])
-  first = positions.filter(pa.concat_arrays([pa.array([True] * min(1, len(key)), pa.bool_()), is_first]))
+  first = first_of_each(table['key'], pc.sort_indices(table, order))
   standing = first.filter(pc.invert(pc.is_in(first, _without_image_before(rows))))
   return standing.take(pc.sort_indices(standing))
 
 
-def superseded_runs(output: str, records: Sequence[dict[str, Any]]) -> set[str]:
-  """The runs of which no row stands.
+def row_keys(rows: pa.Table) -> pa.ChunkedArray:
+  """What makes two rows of different runs the same: the image, or source and frame where there is none."""
+  frame = pc.fill_null(pc.cast(rows['frame'], pa.string()), '')
+  return pc.coalesce(rows['image_id'], pc.binary_join_element_wise(rows['source_id'], frame, '/'))
 
-  Args:
-    output: of `score` or `nightly`.
-    records: of the runs of one model, oldest first.
-  """
-  keys = [_with_run(read_rows(output, record, _KEYS), number) for number, record in enumerate(records)]
-  rows = pa.concat_tables(keys)
-  standing = set(rows['run'].take(latest_rows(rows)).unique().to_pylist())
-  return {record['run_id'] for number, record in enumerate(records) if number not in standing}
+
+def row_files(rows: pa.Table) -> pa.ChunkedArray:
+  """The delivered file of each row; the source itself in rows of a schema that did not say."""
+  return pc.coalesce(rows['file_id'], rows['source_id'])
+
+
+def first_of_each(values: pa.ChunkedArray, positions: pa.Array) -> pa.Array:
+  """Of positions that are sorted by these values those where another value begins."""
+  ordered = values.combine_chunks().take(positions)
+  begins = pc.not_equal(ordered[1:], ordered[:-1])
+  return positions.filter(pa.concat_arrays([pa.array([True] * min(1, len(ordered)), pa.bool_()), begins]))
 
 
 def _without_image_before(rows: pa.Table) -> pa.Array:
   """Positions of rows without an image whose file was read again by a later run."""
-  files = rows.select(['run']).append_column('file', pc.coalesce(rows['file_id'], rows['source_id']))
-  numbered = files.append_column('position', pa.array(range(len(rows)), pa.uint64()))
+  files = rows.select(['run']).append_column('file', row_files(rows))
+  numbered = files.append_column('position', pa.array(np.arange(len(rows), dtype=np.uint64)))
   without = numbered.filter(pc.is_null(rows['image_id']))
   again = files.filter(pc.is_in(files['file'], without['file'].combine_chunks()))
   last = again.group_by('file').aggregate([('run', 'max')])

@@ -56,6 +56,8 @@ EVENTS: Final[Mapping[str, EventKind]] = {
   'leftovers-removed': EventKind('what a run that died had left unfinished is gone'),
   'alarm': EventKind('a figure is beyond its threshold', logging.WARNING),
   'night-finished': EventKind('the record of the night is written'),
+  'runs-pruned': EventKind('rows of old runs were deleted; their records stay'),
+  'id-looked-up': EventKind('somebody was told what an id stands for, or that it is not known'),
   'metrics-lost': EventKind('the file of --metrics_file could not be written', logging.WARNING),
   'telemetry-lost': EventKind("OpenTelemetry's collector did not take spans", logging.WARNING),
   'message': EventKind('a line for persons that has no code of its own; paths in it are withheld'),

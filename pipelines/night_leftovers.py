@@ -86,10 +86,15 @@ def remove_leftovers(
     emit('leftovers-removed', f'removed what run {leftover.run_id} left behind', died=leftover.run_id)
   remove_staging(output)
   if recovered:
-    _remove_studies(output, recovered)
-  dead = [leftover.run_id for leftover in leftovers] + ([recovered] if recovered else [])
-  _remove_temporaries(storage.join(output, RUNS), tuple(dead))
+    remove_traces(output, recovered)
+  _remove_temporaries(storage.join(output, RUNS), tuple(leftover.run_id for leftover in leftovers))
   _remove_temporaries(storage.join(output, LEDGER), ('snapshot-',))
+
+
+def remove_traces(output: str, died: str) -> None:
+  """Removes what the run that died while it held the lock was writing; its begun slices stay."""
+  _remove_studies(output, died)
+  _remove_temporaries(storage.join(output, RUNS), (died,))
 
 
 def remove_staging(output: str) -> None:

@@ -11,12 +11,11 @@ from pipelines.launch import reject_ratio
 from pipelines.night import Found, Night
 from pipelines.night_options import NightlyOptions
 from pipelines.night_work import entry_of
-from pipelines.run_record import now, read_record, recorded_runs, versions
+from pipelines.run_record import is_slice, now, read_record, recorded_runs, versions
 from pipelines.staging import digest_of
 from transforms.statistics import BINS, merge, reported
 
 JOB: Final = 'nightly'
-_SLICE: Final = '-s'  # in the ids of slices, between the night's id and the number
 _SUMS: Final = ('sources', 'rows', 'reasons', 'predicted', 'duplicates')
 
 
@@ -31,7 +30,7 @@ class State:
 def last_nights(output: str, count: int) -> list[dict[str, Any]]:
   """The records of the latest nights, newest first."""
   nights: list[dict[str, Any]] = []
-  for run_id in reversed([run_id for run_id in recorded_runs(output) if _SLICE not in run_id]):
+  for run_id in reversed([run_id for run_id in recorded_runs(output) if not is_slice(run_id)]):
     record = read_record(output, run_id)
     nights += [record] if record['job'] == JOB else []
     if len(nights) == count:
@@ -41,7 +40,7 @@ def last_nights(output: str, count: int) -> list[dict[str, Any]]:
 
 def unfinished_slices(output: str) -> list[str]:
   """Published slices of nights that were killed before they wrote their record: the next night counts them."""
-  slices = [run_id for run_id in recorded_runs(output) if _SLICE in run_id]
+  slices = [run_id for run_id in recorded_runs(output) if is_slice(run_id)]
   last = next(iter(last_nights(output, 1)), None)
   if last is None:
     return slices

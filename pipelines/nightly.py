@@ -6,7 +6,6 @@ without any ends within seconds.
 
 import contextlib
 import dataclasses
-import datetime
 import logging
 import os
 import posixpath
@@ -32,15 +31,13 @@ from pipelines.night_leftovers import find_leftovers, remove_leftovers, remove_s
 from pipelines.night_options import NightlyOptions
 from pipelines.night_record import add_up, last_nights, night_record, state_of, unfinished_slices, watched
 from pipelines.night_work import plan_work
-from pipelines.run_record import commit_record, new_run_id, now, read_record, recorded_runs
+from pipelines.run_record import after_all_others, commit_record, new_run_id, now, read_record, recorded_runs
 from pipelines.studies import publish_studies
 from pipelines.telemetry import timed_run
 from transforms import storage
 from transforms.identifiers import KEY_BYTES, Pseudonyms, read_key
 
 _LOG = logging.getLogger('radbeam.nightly')
-_ID_TIME: Final = '%Y%m%dT%H%M%SZ'
-_ID_TIME_CHARS: Final = 16
 _POINTER_BYTES: Final = 4096
 _TERMINATED: Final = 128 + signal.SIGTERM  # as shells report it
 
@@ -66,7 +63,7 @@ def run(options: NightlyOptions, beam_args: Sequence[str]) -> Exit:
     _ended_by_sigterm(),
     held_lock(options.output, new_run_id(started, token)) as lock,
   ):
-    started = _after_all_others(options.output, started)
+    started = after_all_others(options.output, started)
     run_id = new_run_id(started, token)
     return _run_locked(Night(options, beam_args, run_id, started, inbox, bundle, decode, pseudonyms, timings), lock)
 
@@ -107,14 +104,6 @@ def _ended_by_sigterm() -> Iterator[None]:
     yield
   finally:
     signal.signal(signal.SIGTERM, before)
-
-
-def _after_all_others(output: str, started: datetime.datetime) -> datetime.datetime:
-  """A start later than that of all other runs of this output, so that ids sort: the clock may have gone back."""
-  latest = max(recorded_runs(output), default='')[:_ID_TIME_CHARS]
-  if latest < f'{started:{_ID_TIME}}':
-    return started
-  return datetime.datetime.strptime(latest, _ID_TIME).replace(tzinfo=datetime.UTC) + datetime.timedelta(seconds=1)
 
 
 def _dry_run(night: Night) -> Exit:
@@ -177,7 +166,7 @@ def _finish(night: Night, found: Found, published: Sequence[str], lock: Lock) ->
   figures = watched(night, found, slices, last_nights(output, 2 * VOLUME_NIGHTS))
   state = state_of(add_up(slices), found, bool(slices), options.max_reject_ratio, figures['alarms'])
   with night.timings.stage('studies'):
-    studies = _publish_studies(night, slices) if slices else []
+    studies = _publish_studies(night) if slices else []
   record = night_record(night, found, slices, state, lock.recovered) | figures
   record |= {'studies': studies, 'study_rule': options.study_rule, 'seconds': night.timings.seconds}
   lock.check()
@@ -190,10 +179,10 @@ def _finish(night: Night, found: Found, published: Sequence[str], lock: Lock) ->
   return state.exit
 
 
-def _publish_studies(night: Night, slices: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _publish_studies(night: Night) -> list[dict[str, Any]]:
   output, options = night.options.output, night.options
   staging = staging_of_nights(output)
-  studies = publish_studies(output, night.run_id, options.run_date, slices, options.study_rule, staging)
+  studies = publish_studies(output, night.run_id, options.run_date, options.study_rule, staging)
   remove_staging(output)
   return studies
 

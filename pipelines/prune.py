@@ -1,41 +1,23 @@
-"""`radbeam prune`: the rows of old nights are deleted; that they were there, and what was done, stays in the records.
-
-A run is pruned in two steps: first its record says so, which takes its rows
-from every reader, then its files go. A prune that was killed between the two
-is finished by the next one.
-"""
+"""`radbeam prune`: the rows of old nights are deleted; that they were there and what was done stays in the records."""
 
 import datetime
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from pipelines.current import model_of, superseded_runs
+from pipelines.events import emit, name_run
 from pipelines.exits import Exit, NothingToDo, UsageError
 from pipelines.lock import held_lock
+from pipelines.night_leftovers import remove_traces
 from pipelines.night_options import PruneOptions
-from pipelines.run_record import new_run_id, now, read_record, record_path, recorded_runs, write_record
+from pipelines.retention import Going, Terms, find_going, remove
+from pipelines.run_record import after_all_others, commit_record, new_run_id, now
 from transforms import storage
 
 _LOG = logging.getLogger('radbeam.prune')
-PRUNED = 'pruned'  # in a record: the day
-
-
-@dataclass(frozen=True, slots=True)
-class Doomed:
-  """A run whose files are to go.
-
-  Attributes:
-    folders: of its files, below the output.
-    files, bytes: that are there.
-  """
-
-  record: dict[str, Any]
-  folders: tuple[str, ...]
-  files: int
-  size_bytes: int
+JOB = 'prune'
 
 
 def run(options: PruneOptions, beam_args: Sequence[str]) -> Exit:
@@ -47,85 +29,65 @@ def run(options: PruneOptions, beam_args: Sequence[str]) -> Exit:
   if not storage.exists(options.output):
     raise UsageError(f'--output {options.output} does not exist; name what `radbeam nightly` was given')
   if not options.apply or options.dry_run:
-    _report(find_doomed(options, now().date()), 'would prune')
+    _report(_going(options), 'would prune')
     _LOG.info('nothing was deleted; give --apply to do it')
     return Exit.DONE
-  with held_lock(options.output, new_run_id(now(), secrets.token_hex())) as lock:
-    doomed = find_doomed(options, now().date())
-    _report(doomed, 'pruning')
-    for one in doomed:
-      lock.check()
-      mark(options.output, one.record, now().date())
-      delete_files(options.output, one, options.crosswalk)
+  started, token = now(), secrets.token_hex()
+  with held_lock(options.output, _run_id(started, token)) as lock:
+    if lock.recovered:
+      remove_traces(options.output, lock.recovered)
+    going = _going(options)
+    remove(options.output, going, now().date(), lock.check)
+    started = after_all_others(options.output, started)
+    record = _record(options, _run_id(started, token), started, going) | {'recovered_lock': lock.recovered}
+    lock.check()
+    commit_record(options.output, record)
+  name_run(record['run_id'])
+  emit('runs-pruned', None, runs=len(going), **_totals(going))
+  _report(going, 'pruned')
   return Exit.DONE
 
 
-def _report(doomed: Sequence[Doomed], what: str) -> None:
+def _run_id(started: datetime.datetime, token: str) -> str:
+  """Tells it from a night, of which `radbeam runs` would miss a record if it died."""
+  return f'{new_run_id(started, token)}-{JOB}'
+
+
+def _going(options: PruneOptions) -> list[Going]:
+  terms = Terms(options.keep_days, options.superseded_days)
+  return find_going(options.output, terms, options.crosswalk, now().date())
+
+
+def _record(options: PruneOptions, run_id: str, started: datetime.datetime, going: Sequence[Going]) -> dict[str, Any]:
+  return {
+    'job': JOB,
+    'run_id': run_id,
+    'state': 'done' if going else 'nothing-to-do',
+    'exit_code': int(Exit.DONE if going else Exit.NOTHING_TO_DO),
+    'started': started.isoformat(),
+    'finished': now().isoformat(),
+    'config': {'keep_days': options.keep_days, 'superseded_days': options.superseded_days},
+    'pruned_runs': [one.run_id for one in going],
+    **_totals(going),
+  }
+
+
+def _totals(going: Sequence[Going]) -> dict[str, int]:
+  sums = Counter({'removed_files': 0, 'removed_bytes': 0, 'removed_rows': 0})
+  for one in going:
+    sums.update(removed_files=one.files, removed_bytes=one.size_bytes, removed_rows=one.rows)
+  return dict(sums)
+
+
+def _report(going: Sequence[Going], what: str) -> None:
   """Raises NothingToDo where there is nothing."""
-  if not doomed:
+  if not going:
     raise NothingToDo('no run is that old')
-  for one in doomed:
+  for one in going:
     _LOG.info(
-      '%s %s of %s: %d files, %d bytes', what, one.record['run_id'], _date(one.record), one.files, one.size_bytes
+      '%s %s of %s (%s): %d files, %d bytes, %d rows',
+      *(what, one.run_id, one.run_date, one.why, one.files, one.size_bytes, one.rows),
     )
-  rows = sum(sum(one.record.get('rows', {}).values()) for one in doomed if 'predictions' in one.record)
-  size_bytes = sum(one.size_bytes for one in doomed)
-  _LOG.info('%s %d runs in all: %d files, %d bytes, %d rows', what, len(doomed), _files(doomed), size_bytes, rows)
-
-
-def _files(doomed: Sequence[Doomed]) -> int:
-  return sum(one.files for one in doomed)
-
-
-def find_doomed(options: PruneOptions, today: datetime.date) -> list[Doomed]:
-  """The runs that are old enough, and those that an earlier prune marked and did not finish."""
-  records = [read_record(options.output, run_id) for run_id in recorded_runs(options.output)]
-  last_day = today - datetime.timedelta(days=options.keep_days)
-  superseded = _superseded(options, records, today)
-  doomed = []
-  for record in records:
-    is_old = _folders(record) and (_date(record) < last_day.isoformat() or record['run_id'] in superseded)
-    if is_old or PRUNED in record:
-      files = list(_stored(options.output, record))
-      if files or PRUNED not in record:
-        doomed.append(Doomed(record, _folders(record), len(files), sum(file.size_bytes for file in files)))
-  return doomed
-
-
-def _superseded(options: PruneOptions, records: Sequence[dict[str, Any]], today: datetime.date) -> set[str]:
-  if options.superseded_days is None:
-    return set()
-  last_day = (today - datetime.timedelta(days=options.superseded_days)).isoformat()
-  readable = [record for record in records if record.get('files') and PRUNED not in record]
-  found: set[str] = set()
-  for model in {model_of(record) for record in readable}:
-    found |= superseded_runs(options.output, [record for record in readable if model_of(record) == model])
-  return {record['run_id'] for record in readable if record['run_id'] in found and _date(record) < last_day}
-
-
-def _date(record: dict[str, Any]) -> str:
-  return str(record.get('run_date', ''))
-
-
-def _folders(record: dict[str, Any]) -> tuple[str, ...]:
-  predictions = (record['predictions'],) if record.get('files') else ()
-  return (*predictions, *(published['folder'] for published in record.get('studies', ())))
-
-
-def _stored(output: str, record: dict[str, Any]) -> Iterator[storage.StoredFile]:
-  for folder in _folders(record):
-    yield from storage.list_files(storage.join(output, folder))
-
-
-def mark(output: str, record: dict[str, Any], today: datetime.date) -> None:
-  """Takes the rows of a run from all readers."""
-  if PRUNED not in record:
-    write_record(record_path(output, record['run_id']), record | {PRUNED: today.isoformat()})
-
-
-def delete_files(output: str, doomed: Doomed, crosswalk: str | None) -> None:
-  """Deletes the files of a run, and its part of the crosswalk."""
-  for folder in doomed.folders:
-    storage.delete_tree(storage.join(output, folder))
-  if crosswalk:
-    storage.delete_tree(storage.join(crosswalk, f'crosswalk-{doomed.record["run_id"]}.parquet'))
+  totals = _totals(going)
+  text = '{} {} runs in all: {removed_files} files, {removed_bytes} bytes, {removed_rows} rows'
+  _LOG.info(text.format(what, len(going), **totals))

@@ -5,7 +5,8 @@ import json
 import platform
 import posixpath
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -13,6 +14,11 @@ from pipelines.staging import ShardResult, check_conservation, total_counts
 from transforms import storage
 
 RUNS: Final = 'runs'  # folder of the records, below the output
+_LONG: Final = frozenset({'entries', 'touched', 'inputs', 'statistics'})  # in records, of no use to who reads many
+_REQUESTS: Final = 16
+_SLICE: Final = '-s'  # in the ids of slices, between the night's id and the number
+_ID_TIME: Final = '%Y%m%dT%H%M%SZ'
+_ID_TIME_CHARS: Final = 16
 _PACKAGES: Final = ('radbeam', 'apache-beam', 'tensorflow', 'tensorflow-transform', 'keras', 'opencv-python-headless')
 
 
@@ -23,7 +29,25 @@ def now() -> datetime.datetime:
 
 def new_run_id(started: datetime.datetime, digest: str) -> str:
   """Sorts by time, and tells apart runs that start in the same second."""
-  return f'{started:%Y%m%dT%H%M%SZ}-{digest[:8]}'
+  return f'{id_time(started)}-{digest[:8]}'
+
+
+def id_time(moment: datetime.datetime) -> str:
+  """A time as run ids begin: ids of runs that began before are less."""
+  return f'{moment:{_ID_TIME}}'
+
+
+def is_slice(run_id: str) -> bool:
+  """Whether a run is a part of a night."""
+  return _SLICE in run_id
+
+
+def after_all_others(output: str, started: datetime.datetime) -> datetime.datetime:
+  """A start later than that of all other runs of this output, so that ids sort: the clock may have gone back."""
+  latest = max(recorded_runs(output), default='')[:_ID_TIME_CHARS]
+  if latest < id_time(started):
+    return started
+  return datetime.datetime.strptime(latest, _ID_TIME).replace(tzinfo=datetime.UTC) + datetime.timedelta(seconds=1)
 
 
 def versions() -> dict[str, str]:
@@ -81,6 +105,20 @@ def read_record(output: str, run_id: str) -> dict[str, Any]:
   """The record of a run."""
   record: dict[str, Any] = json.loads(storage.read_bytes(record_path(output, run_id)))
   return record
+
+
+def read_outlines(output: str, run_ids: Iterable[str]) -> list[dict[str, Any]]:
+  """The records of some runs, in their order, without what grows with the inbox: years of them fit in memory."""
+  wanted = list(run_ids)
+  if storage.is_local(output):
+    return [_outline(output, run_id) for run_id in wanted]
+  with ThreadPoolExecutor(_REQUESTS) as pool:  # each is a request, and waits for its answer
+    return list(pool.map(lambda run_id: _outline(output, run_id), wanted))
+
+
+def _outline(output: str, run_id: str) -> dict[str, Any]:
+  record = read_record(output, run_id)
+  return {name: value for name, value in record.items() if name not in _LONG}
 
 
 def commit_record(output: str, record: Mapping[str, Any]) -> None:

@@ -100,6 +100,8 @@ STUDIES: Final = pa.schema(
     ('images_rejected', _INT),
     ('images_skipped', _INT),
     ('worst_quality', _TEXT),
+    ('row_keys', _TEXTS),
+    ('file_ids', _TEXTS),
     ('image_run_ids', _TEXTS),
     ('model_name', _TEXT),
     ('model_version', _TEXT),
@@ -135,13 +137,15 @@ CROSSWALK: Final = pa.schema(
 )
 
 
-def write_table(file: BinaryIO, rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> None:
-  """Writes rows as Parquet, which are taken as they come; the same rows give the same bytes."""
+def write_table(file: BinaryIO, rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> int:
+  """Writes rows as Parquet, which are taken as they come; the same rows give the same bytes. How many they were."""
   remaining = iter(rows)
   tables = [schema.empty_table()]
   while chunk := list(itertools.islice(remaining, _CHUNK_ROWS)):  # a row is far smaller in Arrow than as a dict
     tables.append(pa.Table.from_pylist(chunk, schema=schema))
-  write_arrow(file, pa.concat_tables(tables))
+  table = pa.concat_tables(tables)
+  write_arrow(file, table)
+  return len(table)
 
 
 def write_arrow(file: BinaryIO, table: pa.Table) -> None:

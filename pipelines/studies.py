@@ -1,209 +1,270 @@
 """A row per study beside the rows per image: what its images come to, over all nights in which some of them came.
 
-A night writes the studies that it touched. To know the images that came
-earlier it needs no search through years of predictions: the latest study row
-names the runs that hold them.
+A night writes the studies that it touched: those of its rows, and those that
+one of its rows takes an image from. To know the images that came earlier it
+needs no search through years of predictions: the latest row of a study names
+its images, and the runs that hold them.
 """
 
+import itertools
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.current import latest_of, model_of
-from pipelines.night_record import JOB
+from pipelines.current import first_of_each, latest_parts, model_of, read_rows, row_files, row_keys
+from pipelines.night_figures import JOB
 from pipelines.publish import part_name, publish_folder
-from pipelines.run_record import read_record, recorded_runs
-from pipelines.schemas import SCHEMA_VERSION, STUDIES, read_columns, write_table
+from pipelines.run_record import is_slice, read_outlines, recorded_runs
+from pipelines.schemas import PREDICTIONS, SCHEMA_VERSION, STUDIES, read_columns, write_table
+from pipelines.study_rows import links_of, study_row
 from transforms import storage
 
 FOLDER: Final = 'studies'
-VIEW: Final = 'view:'  # before the name of a view, as a rule
-VIEW_MISSING: Final = 'view-missing'
-NOTHING_SCORED: Final = 'nothing-scored'
 _PART: Final = part_name(0, 1, 'parquet')
+_KEYS: Final = ('study_id', 'image_id', 'source_id', 'frame', 'file_id')
 _COLUMNS: Final = (
-  *('run_id', 'study_id', 'patient_id', 'status', 'view_position', 'quality'),
+  *(*_KEYS, 'run_id', 'patient_id', 'status', 'view_position', 'quality'),
   *('predicted_label', 'probability', 'threshold', 'scores'),
 )
-# The more a flag says against a score, the earlier it stands.
-_WORST_FIRST: Final = (
-  *('blank', 'tiny', 'clipped', 'low-contrast', 'extreme-aspect', 'burned-in', 'burned-in-masked'),
-  *('lossy-compressed', 'duplicate-pixels', 'duplicate-content'),
-)
-Row = Mapping[str, Any]
+_LINKS: Final = ('run_id', 'study_id', 'row_keys', 'file_ids', 'image_run_ids')
+_COUNTS: Final = ('images_scored', 'images_rejected', 'images_skipped')
+_CHUNK_ROWS: Final = 8192
 Record = dict[str, Any]
+Row = dict[str, Any]
 
 
-def publish_studies(
-  output: str, night_id: str, run_date: str, slices: Sequence[Mapping[str, Any]], rule: str, staging: str
-) -> list[dict[str, Any]]:
-  """Writes the rows of the studies that some slices touched; safe to run again.
+def publish_studies(output: str, night_id: str, run_date: str, rule: str, staging: str) -> list[Record]:
+  """Writes the rows of the studies that the runs touched which no earlier night has seen; safe to run again.
 
   Args:
     output: of the night.
     night_id: whose record will commit the rows.
     run_date: of the night.
-    slices: records of the slices.
     rule: `max`, `mean`, or `view:` and a view.
     staging: a folder for unfinished files.
 
   Returns:
-    For each model: its name and version, the folder below the output, and the number of studies.
+    For each model: its name and version, the runs that were seen, the number
+    of studies, and the folder below the output, None where there are none.
   """
+  history = read_history(output)
   published = []
-  for model in sorted({model_of(record) for record in slices}):
-    of_model = [record for record in slices if model_of(record) == model]
-    rows = list(_touched_studies(output, of_model, rule))
-    if rows:
-      folder = f'{FOLDER}/run_date={run_date}/model={model}/run_id={night_id}'
-      facts = {'schema_version': SCHEMA_VERSION, 'run_id': night_id, **_model_facts(of_model[0])}
-      staged = storage.join(staging, FOLDER, uuid.uuid4().hex)
-      with storage.open_write(staged) as file:
-        write_table(file, (facts | row for row in rows), STUDIES)
-      publish_folder([(staged, _PART)], storage.join(output, folder))
-      published.append({'model': model, 'folder': folder, 'studies': len(rows)})
+  for model, runs in sorted(_unseen_runs(history).items()):
+    facts = {'schema_version': SCHEMA_VERSION, 'run_id': night_id, **_model_facts(runs[-1])}
+    rows = (facts | row for row in _touched_studies(history, model, runs, rule))
+    folder = f'{FOLDER}/run_date={run_date}/model={model}/run_id={night_id}'
+    count = _publish(rows, storage.join(staging, FOLDER, uuid.uuid4().hex), storage.join(output, folder))
+    seen = [record['run_id'] for record in runs]
+    published.append({'model': model, 'runs': seen, 'studies': count, 'folder': folder if count else None})
   return published
 
 
+def _publish(rows: Iterable[Row], staged: str, folder: str) -> int:
+  """Writes rows as the file of a folder, unless there are none; how many there are."""
+  with storage.open_write(staged) as file:
+    count = write_table(file, rows, STUDIES)
+  if count:
+    publish_folder([(staged, _PART)], folder)
+  return count
+
+
 def _model_facts(record: Mapping[str, Any]) -> dict[str, str]:
-  return {f'model_{name}': record['model'][name] for name in ('name', 'version', 'digest')}
+  return {f'model_{name}': record['model'].get(name) for name in ('name', 'version', 'digest')}
 
 
-def _touched_studies(output: str, slices: Sequence[Mapping[str, Any]], rule: str) -> Iterator[dict[str, Any]]:
-  model = model_of(slices[0])
-  touched = _studies_of(output, slices)
-  earlier = latest_studies(_study_tables(output, model), touched)
-  named = {run_id for row in earlier.values() for run_id in row['image_run_ids']}
-  records = {record['run_id']: dict(record) for record in slices}
-  records |= {run_id: read_record(output, run_id) for run_id in named - records.keys()}
-  records |= {record['run_id']: record for record in _runs_without_night(output, model)}
-  readable = [records[run_id] for run_id in sorted(records) if 'pruned' not in records[run_id]]
-  rows = latest_of(output, readable, _COLUMNS)
-  of_studies = rows.filter(pc.is_in(rows['study_id'], pa.array(sorted(touched), pa.string())))
-  for study_id, images in _by_study(of_studies.to_pylist()):
-    before = earlier.get(study_id)
-    yield study_row(study_id, images, rule) | {'supersedes_run_id': before['run_id'] if before else None}
+@dataclass(frozen=True, slots=True)
+class History:
+  """What earlier nights have made of studies.
+
+  Attributes:
+    output: of the nights.
+    runs: all that have a record, oldest first.
+    seen: of them those of which a night has made study rows, and those that have no rows of images.
+    tables: by model the night and the folder of study rows that count, oldest first.
+  """
+
+  output: str
+  runs: Sequence[str]
+  seen: Set[str]
+  tables: Mapping[str, Sequence[tuple[str, str]]]
+
+  def read(self, model: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The study rows of a model, night by night."""
+    for _, folder in self.tables.get(model, ()):
+      yield read_columns(storage.join(self.output, folder, _PART), columns)
 
 
-def _studies_of(output: str, records: Iterable[Mapping[str, Any]]) -> set[str]:
-  paths = (storage.join(output, record['predictions'], name) for record in records for name in record['files'])
-  columns = (read_columns(path, ['study_id'])['study_id'] for path in paths)
-  return {study_id for column in columns for study_id in column.unique().to_pylist() if study_id}
+def read_history(output: str) -> History:
+  """Reads the records of all nights; those of slices are not opened."""
+  runs = recorded_runs(output)
+  records = read_outlines(output, (run for run in runs if not is_slice(run)))
+  nights = [record for record in records if record['job'] == JOB]
+  seen = {record['run_id'] for record in records if not _has_images(record)}
+  tables: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+  for night in nights:
+    for published in night.get('studies', ()):
+      seen.update(published['runs'])
+      if published['folder'] and 'pruned' not in night:
+        tables[published['model']].append((night['run_id'], published['folder']))
+  return History(output, runs, seen, tables)
 
 
-def _study_tables(output: str, model: str) -> Iterator[pa.Table]:
-  """The study rows of all nights that came to their end, oldest first."""
-  for run_id in recorded_runs(output):
-    record = read_record(output, run_id)
-    if record['job'] == JOB and 'pruned' not in record:
-      for published in record.get('studies', ()):
-        if published['model'] == model:
-          yield read_columns(storage.join(output, published['folder'], _PART))
+def _unseen_runs(history: History) -> dict[str, list[Record]]:
+  """By model the runs that no night has made study rows of, and all after the first of these.
+
+  A run that came late, of `radbeam score`, may have an older row of an image than one that was seen.
+  """
+  unseen = _by_model(history.output, [run for run in history.runs if run not in history.seen])
+  begin = min((records[0]['run_id'] for records in unseen.values()), default='')
+  later = _by_model(history.output, [run for run in history.runs if run in history.seen and run > begin])
+  return {
+    model: records + [record for record in later.get(model, ()) if record['run_id'] > records[0]['run_id']]
+    for model, records in unseen.items()
+  }
 
 
-def _runs_without_night(output: str, model: str) -> Iterator[Record]:
-  """Plain `score` runs into the same output: no study row names them."""
-  for run_id in recorded_runs(output):
-    record = read_record(output, run_id)
-    if record.get('files') and 'night_id' not in record and model_of(record) == model:
-      yield record
+def _by_model(output: str, runs: Iterable[str]) -> dict[str, list[Record]]:
+  """The records of those runs whose rows are there, oldest first."""
+  by_model: dict[str, list[Record]] = {}
+  for record in _readable(output, runs):
+    by_model.setdefault(model_of(record), []).append(record)
+  return by_model
 
 
-def latest_studies(tables: Iterable[pa.Table], wanted: set[str] | None = None) -> dict[str, dict[str, Any]]:
-  """The latest row of each study, or of those that are wanted; tables oldest first."""
-  latest: dict[str, dict[str, Any]] = {}
-  for table in tables:
-    some = table if wanted is None else table.filter(pc.is_in(table['study_id'], pa.array(sorted(wanted), pa.string())))
-    latest.update((row['study_id'], row) for row in some.to_pylist())
-  return latest
+def _readable(output: str, runs: Iterable[str]) -> list[Record]:
+  return [record for record in read_outlines(output, sorted(runs)) if _has_images(record)]
+
+
+def _has_images(record: Record) -> bool:
+  return bool(record.get('files')) and 'pruned' not in record
+
+
+@dataclass(frozen=True, slots=True)
+class _Touch:
+  """What some runs bring: studies, keys of rows, files; each value once."""
+
+  studies: pa.Array
+  keys: pa.Array
+  files: pa.Array
+
+  def concerns(self, studies: pa.Table) -> pa.Array:
+    """Which study rows have anything to do with it: a mask."""
+    by_id = pc.is_in(studies['study_id'], self.studies)
+    by_key = _has_any(studies['row_keys'], self.keys)
+    return pc.or_(pc.or_(by_id, by_key), _has_any(studies['file_ids'], self.files))
+
+
+def _has_any(lists: pa.ChunkedArray, values: pa.Array) -> pa.Array:
+  whole = lists.combine_chunks()
+  hits = pc.list_parent_indices(whole).filter(pc.is_in(pc.list_flatten(whole), values))
+  return pc.is_in(pa.array(np.arange(len(whole))), hits)
+
+
+def _touch_of(output: str, runs: Iterable[Record]) -> _Touch:
+  tables = (read_rows(output, record, _KEYS) for record in runs)
+  parts = [(table['study_id'].unique(), row_keys(table).unique(), row_files(table).unique()) for table in tables]
+  studies, keys, files = (pa.concat_arrays(some).unique() for some in zip(*parts, strict=True))
+  return _Touch(studies.drop_null(), keys, files)
+
+
+def _touched_studies(history: History, model: str, runs: Sequence[Record], rule: str) -> Iterator[Row]:
+  touch = _touch_of(history.output, runs)
+  earlier = _touched_earlier(history, model, touch)
+  images = _images(history.output, runs, touch, earlier.values())
+  for study_id, rows in _by_study(images):
+    yield _study(study_id, rows, rule, earlier.pop(study_id, None))
+  for study_id, before in sorted(earlier.items()):  # their images have all gone to other studies
+    yield _study(study_id, [], rule, before)
+
+
+def _study(study_id: str, rows: Sequence[Row], rule: str, before: Row | None) -> Row:
+  return study_row(study_id, rows, rule) | links_of(rows) | {'supersedes_run_id': before['run_id'] if before else None}
+
+
+def _touched_earlier(history: History, model: str, touch: _Touch) -> dict[str, Row]:
+  """The latest row of each study that earlier nights knew and that is concerned."""
+  found = _latest(table.filter(touch.concerns(table)) for table in history.read(model, _LINKS))
+  moved = found.keys() - set(touch.studies.to_pylist())
+  if not moved:
+    return found
+  ids = pa.array(sorted(moved), pa.string())  # the latest row of these need not be one of those that were found
+  tables = (table.filter(pc.is_in(table['study_id'], ids)) for table in history.read(model, _LINKS))
+  latest = pa.Table.from_pylist(list(_latest(tables).values()), pa.schema([STUDIES.field(name) for name in _LINKS]))
+  return {study: row for study, row in found.items() if study not in moved} | _latest(
+    [latest.filter(touch.concerns(latest))]
+  )
+
+
+def _latest(tables: Iterable[pa.Table]) -> dict[str, Row]:
+  """The last row of each study."""
+  return {row['study_id']: row for table in tables for row in table.to_pylist()}
+
+
+def _images(output: str, runs: Sequence[Record], touch: _Touch, earlier: Collection[Row]) -> pa.Table:
+  """The images of all studies that are concerned: of the runs, and of earlier ones what the study rows name."""
+  new = {record['run_id']: record for record in runs}
+  old = {run_id for row in earlier for run_id in row['image_run_ids']} - new.keys()
+  records = sorted([*runs, *_readable(output, old)], key=lambda record: str(record['run_id']))
+  studies = pa.concat_arrays([touch.studies, pa.array([row['study_id'] for row in earlier], pa.string())])
+  keys = pa.array([key for row in earlier for key in row['row_keys']], pa.string())
+  parts = [_none()]
+  for part in latest_parts(output, records, _COLUMNS):
+    rows = part.append_column('key', row_keys(part)).append_column('file', row_files(part))
+    is_named = pc.or_(pc.is_in(rows['run_id'], pa.array(sorted(new))), pc.is_in(rows['key'], keys))
+    parts.append(rows.filter(pc.and_(is_named, pc.is_in(rows['study_id'], studies))))
+  return pa.concat_tables(parts)
+
+
+def _none() -> pa.Table:
+  fields = [
+    *(PREDICTIONS.field(name) for name in _COLUMNS),
+    pa.field('key', pa.string()),
+    pa.field('file', pa.string()),
+  ]
+  return pa.schema(fields).empty_table()
+
+
+def _by_study(images: pa.Table) -> Iterator[tuple[str, list[Row]]]:
+  """The rows of each study; a part of them at a time are Python's, since those are large."""
+  ordered = images.append_column('position', pa.array(np.arange(len(images))))
+  ordered = ordered.take(pc.sort_indices(ordered, [('study_id', 'ascending'), ('position', 'ascending')]))
+  parts = (ordered.slice(start, _CHUNK_ROWS).to_pylist() for start in range(0, len(ordered), _CHUNK_ROWS))
+  for study_id, rows in itertools.groupby(itertools.chain.from_iterable(parts), lambda row: str(row['study_id'])):
+    yield study_id, list(rows)
 
 
 def current_studies(output: str, model: str) -> pa.Table:
-  """Each study once, as the latest night that touched it has it.
+  """Each study once, as the latest night that touched it has it; one whose images went to others is none any more.
 
   Args:
     output: of `nightly`.
     model: name and version, such as `cnn-1`.
-  """
-  return pa.Table.from_pylist(list(latest_studies(_study_tables(output, model)).values()), STUDIES)
-
-
-def _by_study(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
-  studies: defaultdict[str, list[Row]] = defaultdict(list)
-  for row in rows:
-    studies[row['study_id']].append(row)
-  return sorted(studies.items())
-
-
-def study_row(study_id: str, images: Sequence[Row], rule: str) -> dict[str, Any]:
-  """What the images of a study come to.
-
-  Args:
-    study_id: of the study.
-    images: its rows, each image once.
-    rule: `max` and `mean` are taken for each label over the scored images;
-      `view:PA` is the `max` over those of that view.
 
   Returns:
-    The columns that the images decide. Without a score `reason` says why:
-    `view-missing`, or `nothing-scored`.
+    Rows in the order of their study_id.
   """
-  scored = [image for image in images if image['status'] == 'scored']
-  view = rule.removeprefix(VIEW) if rule.startswith(VIEW) else None
-  chosen = [image for image in scored if view in (None, image['view_position'])]
-  count = {status: sum(image['status'] == status for image in images) for status in ('scored', 'rejected', 'skipped')}
-  return {
-    'study_id': study_id,
-    'patient_id': next((image['patient_id'] for image in images if image['patient_id']), None),
-    'rule': rule,
-    **(_decision(chosen, rule) if chosen else {}),
-    'reason': None if chosen else VIEW_MISSING if scored else NOTHING_SCORED,
-    **{f'images_{status}': images_of for status, images_of in count.items()},
-    'worst_quality': worst_flag(flag for image in scored for flag in image['quality']),
-    'image_run_ids': sorted({image['run_id'] for image in images}),
-  }
+  latest = _latest_table(list(read_history(output).read(model)))
+  images = pc.add(pc.add(*(latest[name] for name in _COUNTS[:2])), latest[_COUNTS[2]])
+  return latest.filter(pc.greater(images, 0))
 
 
-def worst_flag(flags: Iterable[str]) -> str | None:
-  """The flag that says most against a score."""
-  found = set(flags)
-  return next((flag for flag in (*_WORST_FIRST, *sorted(found)) if flag in found), None)
+def standing_nights(output: str) -> set[str]:
+  """The nights with a row that is the latest of its study."""
+  history = read_history(output)
+  latest = (_latest_table(list(history.read(model, ['run_id', 'study_id']))) for model in history.tables)
+  return {run_id for table in latest for run_id in table['run_id'].unique().to_pylist()}
 
 
-def _decision(images: Sequence[Row], rule: str) -> dict[str, Any]:
-  """Label and probability of all images together, by the rule of one image."""
-  threshold = images[0]['threshold']
-  scores = _together([_scores(image) for image in images], rule)
-  if threshold is None:
-    label = max(sorted(scores), key=lambda name: scores[name])
-    return {'predicted_label': label, 'probability': scores[label], 'threshold': None}
-  positive = _positive_label(images[0])
-  other = next((name for name in scores if name != positive), positive)
-  is_positive = scores[positive] >= threshold
-  return {
-    'predicted_label': positive if is_positive else other,
-    'probability': scores[positive],
-    'threshold': threshold,
-  }
-
-
-def _scores(image: Row) -> dict[str, float]:
-  return {score['label']: score['probability'] for score in image['scores']}
-
-
-def _together(scores: Sequence[Mapping[str, float]], rule: str) -> dict[str, float]:
-  values = {label: [one[label] for one in scores] for label in scores[0]}
-  if rule == 'mean':
-    return {label: sum(some) / len(some) for label, some in values.items()}
-  return {label: max(some) for label, some in values.items()}
-
-
-def _positive_label(image: Row) -> str:
-  """The label whose probability the row states: of two, the predicted one if it reaches the threshold."""
-  if image['probability'] >= image['threshold']:
-    return str(image['predicted_label'])
-  return next(label for label in _scores(image) if label != image['predicted_label'])
+def _latest_table(tables: Sequence[pa.Table]) -> pa.Table:
+  """The last row of each study, in the order of the ids."""
+  whole = pa.concat_tables([*tables] or [STUDIES.empty_table()])
+  numbers = pa.array(np.repeat(np.arange(len(tables)), [len(table) for table in tables]))
+  order = pa.table({'study_id': whole['study_id'], 'night': numbers})
+  positions = pc.sort_indices(order, [('study_id', 'ascending'), ('night', 'descending')])
+  return whole.take(first_of_each(whole['study_id'], positions))

@@ -13,29 +13,10 @@ from hypothesis import strategies as st
 from pipelines.current import current, latest_rows
 from pipelines.run_record import read_record, record_path, write_record
 from pipelines.schemas import PREDICTIONS
+from tests.pipelines.written_runs import RANKS, Row, row, standing, write_run
 
-Row = dict[str, Any]
 _README = pathlib.Path(__file__).parents[2] / 'README.md'
 _STATEMENT = re.findall(r'```sql\n(.*?)```', _README.read_text(), re.DOTALL)[0]
-RANKS = {'scored': 0, 'rejected': 1, 'skipped': 2}
-
-
-def row(image: str | None, source: str, status: str = 'scored', frame: int | None = 1, **values: Any) -> Row:
-  return {'file_id': 'f', 'image_id': image, 'source_id': source, 'frame': frame, 'status': status} | values
-
-
-def one_by_one(runs: list[list[Row]]) -> list[Row]:
-  """The rule, row by row, without any of Arrow."""
-  standing: dict[tuple[str, ...], Row] = {}
-  for number, rows in enumerate(runs):
-    of_run: dict[tuple[str, ...], Row] = {}
-    for one in sorted(rows, key=lambda one: (RANKS[one['status']], one['source_id'], one['frame'] or 0)):
-      key = (one['image_id'],) if one['image_id'] else (one['source_id'], str(one['frame']))
-      of_run.setdefault(key, one | {'run': number})
-    again = {one['file_id'] for one in rows}
-    kept = {k: one for k, one in standing.items() if one['image_id'] or one['file_id'] not in again}
-    standing = kept | of_run
-  return list(standing.values())
 
 
 def table_of(runs: list[list[Row]]) -> pa.Table:
@@ -62,7 +43,7 @@ _ROWS = st.builds(
 @given(st.lists(st.lists(_ROWS, max_size=6, unique_by=lambda one: (one['source_id'], one['frame'])), max_size=5))
 def test_the_rows_that_stand_are_those_of_the_rule(runs: list[list[Row]]) -> None:
   table = table_of(runs)
-  assert sorted(map(key_of, table.take(latest_rows(table)).to_pylist())) == sorted(map(key_of, one_by_one(runs)))
+  assert sorted(map(key_of, table.take(latest_rows(table)).to_pylist())) == sorted(map(key_of, standing(runs)))
 
 
 @given(
@@ -94,16 +75,6 @@ def test_the_statement_of_the_readme_gives_the_same_rows(runs: list[list[Row]]) 
 def prune(output: pathlib.Path, run_id: str) -> None:
   record = read_record(str(output), run_id)
   write_record(record_path(str(output), run_id), record | {'pruned': '2026-01-01'})
-
-
-def write_run(output: pathlib.Path, run_id: str, rows: list[Row], version: str = '1', **record: Any) -> None:
-  predictions = f'predictions/run_date=2026-01-01/model=cnn-{version}/run_id={run_id}'
-  folder = output / predictions
-  folder.mkdir(parents=True)
-  pq.write_table(pa.Table.from_pylist(rows, PREDICTIONS), folder / 'part-0.parquet')
-  facts = {'job': 'score', 'run_id': run_id, 'predictions': predictions, 'files': ['part-0.parquet']}
-  model = {'name': 'cnn', 'version': version}
-  write_record(record_path(str(output), run_id), facts | {'model': model} | record)
 
 
 def shown(output: pathlib.Path, model: str | None = None) -> list[tuple[str, float]]:

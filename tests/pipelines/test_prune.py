@@ -1,15 +1,15 @@
 import datetime
+import json
 import pathlib
 
 import pytest
 
-from pipelines import prune
+from pipelines import retention
 from pipelines.cli import main
 from pipelines.current import current
 from pipelines.exits import Exit
 from pipelines.ledger import load_ledger
-from pipelines.night_options import PruneOptions
-from pipelines.run_record import read_record
+from pipelines.lock import held_lock
 from tests.end_to_end.nights import Site, radiograph
 from tests.pipelines.tiny_bundle import write_bundle
 
@@ -65,21 +65,56 @@ def test_old_rows_go_and_their_records_and_entries_stay(site: Site, tmp_path: pa
 
 def test_runs_of_which_no_row_stands_may_go_earlier(site: Site) -> None:
   superseded = ['prune', str(site.output), '--keep_days', '100', '--superseded_days']
-  assert main([*superseded, '30', '--apply']) == Exit.NOTHING_TO_DO
+  assert main([*superseded, '50', '--apply']) == Exit.NOTHING_TO_DO
   assert main([*superseded, '10', '--apply']) == Exit.DONE
   assert grey(site) == [10, 30]
   assert [bool(record.get('pruned')) for record in site.records('score')] == [False, True, False]
 
 
-def test_a_prune_that_was_killed_is_finished_by_the_next(site: Site) -> None:
-  options = PruneOptions(output=str(site.output), keep_days=30)
-  first = next(one for one in prune.find_doomed(options, TODAY) if 'predictions' in one.record)
-  prune.mark(options.output, first.record, TODAY)  # and is killed here
+def test_what_it_did_is_a_record_of_its_own(site: Site, tmp_path: pathlib.Path) -> None:
+  log = tmp_path / 'log'
+  command = ['prune', str(site.output), '--keep_days', '30', '--apply', '--log_file', str(log)]
+  assert main(command) == Exit.DONE
+  (record,) = site.records('prune')
+  marked = [one['run_id'] for job in ('score', 'nightly') for one in site.records(job) if 'pruned' in one]
+  assert record['pruned_runs'] == sorted(marked)
+  assert (record['removed_files'], record['removed_rows'], record['exit_code']) == (2, 2, 0)  # an image and its study
+  assert record['run_id'] > max(one['run_id'] for one in site.records())
+  events = [json.loads(line) for line in log.read_text().splitlines()]
+  (said,) = [event for event in events if event['event'] == 'runs-pruned']
+  assert (said['run_id'], said['runs'], said['removed_files']) == (record['run_id'], 2, 2)
+  assert main(command) == Exit.NOTHING_TO_DO
+  assert [one['state'] for one in site.records('prune')] == ['done', 'nothing-to-do']
+  assert site.night() == Exit.NOTHING_TO_DO  # and nights are not disturbed by such records
+  assert main(['runs', str(site.output)]) == Exit.DONE
+
+
+def test_what_an_earlier_prune_marked_and_did_not_remove_is_removed(site: Site) -> None:
+  (first, *_) = site.records('score')
+  retention.mark(str(site.output), first['run_id'], TODAY)  # and is killed here
   assert grey(site) == [30]
-  assert read_record(options.output, first.record['run_id'])['pruned'] == TODAY.isoformat()
-  assert first.record['run_id'] in {one.record['run_id'] for one in prune.find_doomed(options, TODAY)}
+  assert list(site.output.glob(f'predictions/*/*/run_id={first["run_id"]}/*'))
   assert main(['prune', str(site.output), '--keep_days', '1000', '--apply']) == Exit.DONE
-  assert prune.find_doomed(PruneOptions(output=str(site.output), keep_days=1000), TODAY) == []
+  assert not list(site.output.glob(f'predictions/run_date={first["run_date"]}'))
+  assert main(['prune', str(site.output), '--keep_days', '1000', '--apply']) == Exit.NOTHING_TO_DO
+
+
+def test_a_night_that_died_is_cleared_away_and_still_told_of(site: Site) -> None:
+  died = '20200101T000000Z-0badcafe'
+  orphan = site.output / f'studies/run_date=2020-01-01/model=tiny-1/run_id={died}/part-00000-of-00001.parquet'
+  orphan.parent.mkdir(parents=True)
+  orphan.write_bytes(b'')
+  (site.output / '.lock').write_text(json.dumps({'run_id': died}))
+  assert main(['prune', str(site.output), '--keep_days', '30', '--apply']) == Exit.DONE
+  assert not orphan.exists()
+  assert site.records('prune')[0]['recovered_lock'] == died
+
+
+def test_it_waits_for_no_night(site: Site) -> None:
+  with held_lock(str(site.output), 'a-night'):
+    assert main(['prune', str(site.output), '--keep_days', '30', '--apply']) == Exit.LOCKED
+    assert main(['prune', str(site.output), '--keep_days', '30']) == Exit.DONE
+  assert grey(site) == [10, 30]
 
 
 def test_an_output_that_is_not_there_is_wrong_usage(tmp_path: pathlib.Path) -> None:

@@ -1,87 +1,194 @@
+import pathlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pipelines.current import current
+from pipelines.run_record import read_record, record_path, write_record
 from pipelines.schemas import STUDIES
-from pipelines.studies import NOTHING_SCORED, VIEW_MISSING, study_row, worst_flag
-from transforms.quality import FLAGS
+from pipelines.studies import current_studies, publish_studies, standing_nights
+from tests.pipelines.written_runs import Row, row, standing, write_run
 
 
-def image(probability: float | None, view: str | None = 'PA', run_id: str = 'r1', **values: Any) -> dict[str, Any]:
-  scored = probability is not None
-  scores = [
-    {'label': 'healthy', 'probability': 1 - (probability or 0)},
-    {'label': 'sick', 'probability': probability or 0},
-  ]
-  made = {
-    'run_id': run_id,
-    'study_id': 's',
-    'patient_id': 'p',
-    'status': 'scored' if scored else 'rejected',
-    'view_position': view,
-    'quality': [],
-    'predicted_label': ('sick' if (probability or 0) >= 0.4 else 'healthy') if scored else None,
-    'probability': probability,
-    'threshold': 0.4 if scored else None,
-    'scores': scores if scored else None,
+def scored(image: str, study: str, probability: float, **values: Any) -> Row:
+  scores = [{'label': 'sick', 'probability': probability}, {'label': 'well', 'probability': 1 - probability}]
+  facts: Row = {'study_id': study, 'patient_id': 'p', 'probability': probability, 'threshold': 0.5, 'quality': []}
+  label = 'sick' if probability >= 0.5 else 'well'
+  return row(image, f's-{image}', **facts | {'predicted_label': label, 'scores': scores} | values)
+
+
+def write_night(output: pathlib.Path, night: str, slices: Sequence[list[Row]], version: str = '1') -> None:
+  """A night: its slices, its study rows, and its record."""
+  for number, rows in enumerate(slices):
+    write_run(output, f'{night}-s{number:04}', rows, version)
+  finish_night(output, night)
+
+
+def finish_night(output: pathlib.Path, night: str, rule: str = 'max') -> list[dict[str, Any]]:
+  studies = publish_studies(str(output), night, '2026-01-01', rule, str(output / '.staging'))
+  record = {'job': 'nightly', 'run_id': night, 'run_date': '2026-01-01', 'studies': studies}
+  write_record(record_path(str(output), night), record)
+  return studies
+
+
+def shown(output: pathlib.Path, model: str = 'cnn-1') -> dict[str, tuple[float | None, int, list[str]]]:
+  rows = current_studies(str(output), model).to_pylist()
+  assert current_studies(str(output), model).schema.equals(STUDIES)
+  return {one['study_id']: (one['probability'], one['images_scored'], one['image_run_ids']) for one in rows}
+
+
+def test_images_of_earlier_nights_count(tmp_path: pathlib.Path) -> None:
+  write_night(tmp_path, 'n1', [[scored('i1', 'a', 0.1), scored('i2', 'b', 0.2)]])
+  write_night(tmp_path, 'n2', [[scored('i3', 'c', 0.3)]])
+  write_night(tmp_path, 'n3', [[scored('i4', 'a', 0.4)], [scored('i5', 'a', 0.05)]])
+  runs = ['n1-s0000', 'n3-s0000', 'n3-s0001']
+  assert shown(tmp_path) == {'a': (0.4, 3, runs), 'b': (0.2, 1, ['n1-s0000']), 'c': (0.3, 1, ['n2-s0000'])}
+  last = read_record(str(tmp_path), 'n3')['studies']
+  assert [(one['studies'], one['runs']) for one in last] == [(1, ['n3-s0000', 'n3-s0001'])]
+
+
+def test_an_image_that_moves_to_another_study_leaves_its_old_one(tmp_path: pathlib.Path) -> None:
+  write_night(tmp_path, 'n1', [[scored('i1', 'wrong', 0.9), scored('i2', 'wrong', 0.2), scored('i3', 'alone', 0.8)]])
+  write_night(tmp_path, 'n2', [[scored('i1', 'right', 0.9), scored('i3', 'right', 0.8)]])
+  assert shown(tmp_path) == {'wrong': (0.2, 1, ['n1-s0000']), 'right': (0.9, 2, ['n2-s0000'])}
+  write_night(tmp_path, 'n3', [[scored('i4', 'wrong', 0.3)]])
+  assert shown(tmp_path)['wrong'] == (0.3, 2, ['n1-s0000', 'n3-s0000']), 'i1 has not come back'
+
+
+def test_what_could_not_be_read_leaves_its_study_when_its_file_is_read_again(tmp_path: pathlib.Path) -> None:
+  broken = row(None, 's1', 'rejected', None, study_id='a')
+  write_night(tmp_path, 'n1', [[scored('i1', 'a', 0.1, file_id='g'), broken]])
+  write_night(tmp_path, 'n2', [[scored('i2', 'b', 0.2)]])
+  (of_a,) = [one for one in current_studies(str(tmp_path), 'cnn-1').to_pylist() if one['study_id'] == 'a']
+  assert (of_a['images_rejected'], of_a['images_scored'], of_a['run_id']) == (0, 1, 'n2')
+
+
+def test_a_night_without_a_record_does_not_count_and_its_slices_do_in_the_next(tmp_path: pathlib.Path) -> None:
+  write_night(tmp_path, 'n1', [[scored('i1', 'a', 0.1)]])
+  pathlib.Path(record_path(str(tmp_path), 'n1')).unlink()
+  assert shown(tmp_path) == {}
+  write_night(tmp_path, 'n2', [[scored('i2', 'a', 0.2)]])
+  assert shown(tmp_path) == {'a': (0.2, 2, ['n1-s0000', 'n2-s0000'])}
+
+
+def test_runs_of_score_are_taken_up_once_also_those_that_came_late(tmp_path: pathlib.Path) -> None:
+  write_run(tmp_path, 'n0', [scored('i1', 'a', 0.1)])
+  write_night(tmp_path, 'n2', [[scored('i2', 'a', 0.2)]])
+  assert shown(tmp_path) == {'a': (0.2, 2, ['n0', 'n2-s0000'])}
+  write_run(tmp_path, 'n1', [scored('i2', 'a', 0.9), scored('i3', 'a', 0.3)])  # began before the night, ended after
+  assert [one['studies'] for one in finish_night(tmp_path, 'n3')] == [1]
+  assert shown(tmp_path) == {'a': (0.3, 3, ['n0', 'n1', 'n2-s0000'])}
+  assert finish_night(tmp_path, 'n4') == []
+
+
+def test_every_model_has_its_own_studies(tmp_path: pathlib.Path) -> None:
+  write_night(tmp_path, 'n1', [[scored('i1', 'a', 0.1)]])
+  write_night(tmp_path, 'n2', [[scored('i1', 'a', 0.7)]], version='2')
+  assert shown(tmp_path) == {'a': (0.1, 1, ['n1-s0000'])}
+  assert shown(tmp_path, 'cnn-2') == {'a': (0.7, 1, ['n2-s0000'])}
+  assert shown(tmp_path, 'cnn-3') == {}
+
+
+def test_what_is_no_study_has_no_row(tmp_path: pathlib.Path) -> None:
+  write_run(tmp_path, 'n1-s0000', [row('i1', 's1', study_id=None)])
+  (published,) = finish_night(tmp_path, 'n1')
+  assert (published['studies'], published['folder'], published['runs']) == (0, None, ['n1-s0000'])
+  assert not (tmp_path / 'studies').exists()
+  assert finish_night(tmp_path, 'n2') == [], 'the run is not looked at again'
+
+
+def test_rows_that_were_pruned_count_no_more_once_their_study_is_touched(tmp_path: pathlib.Path) -> None:
+  write_night(tmp_path, 'n1', [[scored('i1', 'a', 0.9)]])
+  write_night(tmp_path, 'n2', [[scored('i2', 'b', 0.2)]])
+  path = record_path(str(tmp_path), 'n1-s0000')
+  write_record(path, read_record(str(tmp_path), 'n1-s0000') | {'pruned': '2026-01-01'})
+  assert shown(tmp_path)['a'][0] == 0.9
+  write_night(tmp_path, 'n3', [[scored('i3', 'a', 0.1)]])
+  assert shown(tmp_path)['a'] == (0.1, 1, ['n3-s0000'])
+
+
+def test_a_night_stands_while_one_of_its_rows_is_the_latest(tmp_path: pathlib.Path) -> None:
+  write_night(tmp_path, 'n1', [[scored('i1', 'a', 0.1), scored('i2', 'b', 0.1)]])
+  write_night(tmp_path, 'n2', [[scored('i1', 'a', 0.2)]])
+  assert standing_nights(str(tmp_path)) == {'n1', 'n2'}
+  write_night(tmp_path, 'n3', [[scored('i3', 'a', 0.2), scored('i2', 'b', 0.1)]])
+  assert standing_nights(str(tmp_path)) == {'n3'}
+
+
+# --- all of it at once, against a recomputation
+
+
+@dataclass(frozen=True)
+class Run:
+  """A slice that a night of that number publishes, or a run of `score` that began before that night."""
+
+  night: int
+  plain: bool
+  rows: list[Row]
+
+
+def _row(image: str | None, file: str, study: str | None, probability: float, frame: int | None) -> Row:
+  if image is None:
+    return row(None, f's-{file}-{frame}', 'rejected', frame, file_id=file, study_id=study, quality=[])
+  return scored(image, str(study), probability, study_id=study, file_id=file, source_id=f's-{file}-{image}')
+
+
+_ROWS = st.builds(
+  _row,
+  st.sampled_from([None, 'i1', 'i2', 'i3', 'i4']),
+  st.sampled_from(['f1', 'f2']),
+  st.sampled_from([None, 'a', 'b', 'c']),
+  st.sampled_from([0.1, 0.2, 0.6, 0.9]),
+  st.sampled_from([None, 1]),
+)
+_RUNS = st.builds(
+  Run,
+  st.integers(1, 5),
+  st.booleans(),
+  st.lists(_ROWS, min_size=1, max_size=4, unique_by=lambda one: (one['source_id'], one['frame'])),
+)
+
+
+def expected(runs: Sequence[list[Row]]) -> dict[str, tuple[Any, ...]]:
+  """By study: the highest probability, and how many rows were scored and rejected."""
+  studies: dict[str, list[Row]] = {}
+  for one in standing(list(runs)):
+    if one['study_id']:
+      studies.setdefault(one['study_id'], []).append(one)
+  return {
+    study: (
+      max((one['probability'] for one in rows if one['status'] == 'scored'), default=None),
+      sum(one['status'] == 'scored' for one in rows),
+      sum(one['status'] == 'rejected' for one in rows),
+    )
+    for study, rows in studies.items()
   }
-  return made | values
 
 
-@pytest.mark.parametrize(
-  ('rule', 'probability', 'label'),
-  [('max', 0.9, 'sick'), ('mean', 0.38, 'healthy'), ('view:PA', 0.14, 'healthy'), ('view:AP', 0.9, 'sick')],
-)
-def test_a_study_comes_to_what_its_rule_says(rule: str, probability: float, label: str) -> None:
-  row = study_row('s', [image(0.1), image(0.14), image(0.9, 'AP')], rule)
-  assert (row['probability'], row['predicted_label'], row['threshold']) == (pytest.approx(probability), label, 0.4)
-  assert row['reason'] is None
-
-
-def test_the_label_of_one_image_is_that_of_its_row() -> None:
-  for probability in (0.1, 0.4, 0.9):
-    alone = image(probability)
-    assert study_row('s', [alone], 'mean')['predicted_label'] == alone['predicted_label']
-
-
-def test_of_more_than_two_labels_the_likeliest_stands() -> None:
-  def three(*probabilities: float) -> dict[str, Any]:
-    scores = [{'label': name, 'probability': p} for name, p in zip('abc', probabilities, strict=True)]
-    return image(0.5, threshold=None, scores=scores)
-
-  images = [three(0.6, 0.4, 0.0), three(0.0, 0.5, 0.5)]
-  assert study_row('s', images, 'max')['predicted_label'] == 'a'
-  row = study_row('s', images, 'mean')
-  assert (row['predicted_label'], row['probability'], row['threshold']) == ('b', pytest.approx(0.45), None)
-
-
-def test_images_are_counted_by_what_became_of_them() -> None:
-  images = [image(0.1), image(None), image(None, status='skipped'), image(0.3, run_id='r2')]
-  row = study_row('s', images, 'max')
-  assert [row[f'images_{status}'] for status in ('scored', 'rejected', 'skipped')] == [2, 1, 1]
-  assert row['image_run_ids'] == ['r1', 'r2']
-  assert row['patient_id'] == 'p'
-
-
-@pytest.mark.parametrize(
-  ('images', 'rule', 'reason'),
-  [([image(None)], 'max', NOTHING_SCORED), ([image(0.5)], 'view:LATERAL', VIEW_MISSING)],
-)
-def test_a_study_without_a_score_says_why(images: list[dict[str, Any]], rule: str, reason: str) -> None:
-  row = study_row('s', images, rule)
-  assert (row['reason'], row.get('probability'), row.get('predicted_label')) == (reason, None, None)
-
-
-def test_the_worst_flag_is_that_of_any_scored_image() -> None:
-  images = [image(0.1, quality=['lossy-compressed']), image(0.2, quality=['clipped', 'tiny'])]
-  assert study_row('s', images, 'max')['worst_quality'] == 'tiny'
-  assert study_row('s', [image(0.1)], 'max')['worst_quality'] is None
-
-
-def test_every_flag_has_its_place_among_the_others() -> None:
-  for flag in FLAGS:
-    assert worst_flag([flag, 'zz-unknown']) == flag
-
-
-def test_a_row_has_columns_of_the_table_only() -> None:
-  assert set(study_row('s', [image(0.1)], 'max')) <= set(STUDIES.names)
+@pytest.mark.parametrize('late', [False, True])
+@given(runs=st.lists(_RUNS, max_size=7))
+@settings(max_examples=60, deadline=None)
+def test_after_every_night_the_studies_are_those_of_all_current_rows(late: bool, runs: list[Run]) -> None:
+  with tempfile.TemporaryDirectory() as folder:
+    output = pathlib.Path(folder)
+    written: dict[str, list[Row]] = {}
+    for night in range(1, 6):
+      # Ids sort by when a run began: one of `score` that came late began before the night before.
+      for number, run in enumerate(run for run in runs if run.night == night):
+        begun = night - 2 if late else night - 1
+        run_id = f'n{begun}-x{night}{number}' if run.plain else f'n{night}-s{number:04}'
+        write_run(output, run_id, run.rows)
+        written[run_id] = run.rows
+      finish_night(output, f'n{night}')
+      rows = current_studies(str(output), 'cnn-1').to_pylist()
+      found = {one['study_id']: (one['probability'], one['images_scored'], one['images_rejected']) for one in rows}
+      assert found == expected([written[run_id] for run_id in sorted(written)])
+      assert len(rows) == len(found)
+      in_runs = {run_id for one in rows for run_id in one['image_run_ids']}
+      of_rows = [one for one in current(str(output)).to_pylist() if one['study_id']]
+      assert in_runs == {one['run_id'] for one in of_rows}
