@@ -29,7 +29,11 @@ class Jobs:
 
   def __init__(self) -> None:
     self._server = subprocess.Popen(
-      [sys.executable, '-m', 'tests.crash_points.crashing'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+      [sys.executable, '-m', 'tests.crash_points.crashing'],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.DEVNULL,  # some hundred jobs tell what they do
+      text=True,
     )
 
   def run(self, argv: list[str], output: str, point: int = _NEVER, moment: str = 'before') -> int:
