@@ -60,8 +60,15 @@ def tree(pid: int) -> Iterator[int]:
   yield pid
   for children in pathlib.Path(f'/proc/{pid}/task').glob('*/children'):
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-      for child in children.read_text().split():
-        yield from tree(int(child))
+      for child in map(int, children.read_text().split()):
+        if not _is_copy(child, pid):
+          yield from tree(child)
+
+
+def _is_copy(child: int, parent: int) -> bool:
+  """Whether a child has just been forked and runs nothing of its own yet: its memory is its parent's, once more."""
+  lines = [pathlib.Path(f'/proc/{pid}/cmdline').read_bytes() for pid in (child, parent)]
+  return lines[0] == lines[1]
 
 
 def _resident_bytes(pid: int) -> int:
