@@ -248,6 +248,8 @@ def _check_folders(options: JobOptions) -> None:
   """What is to be written must be possible: found out now, and not after hours."""
   for field in dataclasses.fields(options):
     place = getattr(options, field.name)
+    if flag_of(field).written and place and '://' in place and set(place) & set('*?['):
+      raise UsageError(f'--{field.name} is {place}; expected a URL without wildcards, since results are written there')
     if flag_of(field).written and place and '://' not in place:
       _check_folder(field.name, pathlib.Path(place).absolute())
 

@@ -143,7 +143,10 @@ def _take(url: str, run_id: str) -> tuple[int, str | None]:
   found = object_store.find(url)
   if found is None:  # given back in between
     return _take(url, run_id)
-  owner = _owner(storage.read_bytes(url))
+  try:
+    owner = _owner(storage.read_bytes(url))
+  except FileNotFoundError:  # likewise
+    return _take(url, run_id)
   if object_store.age_s(url) < STALE_AFTER_S:
     _refuse(owner)
   generation = _write(url, run_id, found.generation)
@@ -172,7 +175,7 @@ class _Lease(threading.Thread):
         self._renew()
       except OSError as error:
         _LOG.warning('the lock could not be renewed (%s); trying again', type(error).__name__)
-      if time.monotonic() - self._renewed > STALE_AFTER_S:
+      if time.monotonic() - self._renewed > STALE_AFTER_S - 2 * RENEWED_EVERY_S:  # before others may think so
         self._lock.lost.set()
 
   def _renew(self) -> None:

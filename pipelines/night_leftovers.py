@@ -105,8 +105,8 @@ def remove_staging(output: str) -> None:
 
 def _remove_studies(output: str, night_id: str) -> None:
   """The study rows of a night that died before it wrote its record."""
-  for name in (f'run_id={night_id}', f'.run_id={night_id}-*'):
-    for file in storage.list_files(storage.join(output, 'studies', '*', '*', name)):
+  for file in storage.list_files(storage.join(output, 'studies')):
+    if f'/run_id={night_id}/' in file.path or f'/.run_id={night_id}-' in file.path:
       storage.delete(file.path)
       storage.delete_if_empty(posixpath.dirname(file.path))
 
