@@ -112,9 +112,9 @@ class PruneOptions(JobOptions):
   """What `radbeam prune` can be told."""
 
   output: str = Flag('what `radbeam nightly` or `score` writes', ..., 'DIR', not_empty, positional=True).field()
-  keep_days: int = Flag('rows of run dates before so many days go', ..., 'N', between(0)).field()
+  keep_days: int = Flag('rows of run dates before so many days go', ..., 'N', between(0, 100_000)).field()
   superseded_days: int | None = Flag(
-    'rows of runs before so many days go as well, if each has a later one', None, 'N', between(0)
+    'rows of runs before so many days go as well, if each has a later one', None, 'N', between(0, 100_000)
   ).field()
   crosswalk: str | None = Flag('their parts of this crosswalk go with them', None, 'DIR', is_local_folder).field()
   apply: bool = Flag('do it; without this it is only said what would go', False).field()

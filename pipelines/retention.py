@@ -110,7 +110,8 @@ def _whys(output: str, records: Sequence[Record], terms: Terms, today: datetime.
   superseded: set[str] = set()
   if terms.superseded_days is not None:
     superseded = _dated_before(readable, today, terms.superseded_days) - aged
-    superseded -= _standing(output, readable) if superseded else set()
+    staying = [record for record in readable if record['run_id'] not in aged]  # what goes supersedes nothing
+    superseded -= _standing(output, staying) if superseded else set()
   whys: dict[str, Why] = dict.fromkeys(aged, 'age')
   return whys | dict.fromkeys(superseded, 'superseded')
 
