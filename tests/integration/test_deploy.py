@@ -17,6 +17,7 @@ from tests.deploy.manifests import DEPLOY, script
 ROOT = DEPLOY.parent
 _AIRFLOW = ROOT / '.venv-airflow/bin/python'  # `make integration` makes it, as it does promtool
 _PROMTOOL = pathlib.Path(sys.executable).parent / 'promtool'
+_HADOLINT = pathlib.Path(sys.executable).parent / 'hadolint'
 _UNITS = ('radbeam-nightly.service', 'radbeam-nightly.timer', 'radbeam-alarm@x.service')
 
 
@@ -138,3 +139,11 @@ def test_the_command_of_the_dag_is_that_of_the_job() -> None:
   (command,) = re.findall(r"^COMMAND = \('/opt/radbeam/bin/radbeam', 'nightly', (.*)\)$", text, re.M)
   assert command == "'--config', '/etc/radbeam/nightly.yaml'"
   assert "'--run_date', date" in text
+
+
+@pytest.mark.parametrize('path', sorted(DEPLOY.rglob('*Dockerfile')), ids=lambda path: str(path.relative_to(DEPLOY)))
+def test_hadolint_has_nothing_to_object(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
+  done = run([_HADOLINT, path])
+  assert (done.returncode, done.stdout) == (0, '')
+  (tmp_path / 'Dockerfile').write_text('FROM debian\nRUN cd /x\n')
+  assert run([_HADOLINT, tmp_path / 'Dockerfile']).returncode != 0
