@@ -5,6 +5,7 @@ rows. Only runs with a record count: a folder without one is of a run that was
 killed, or is still at work.
 """
 
+import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,18 +22,19 @@ _KEYS: Final = ('file_id', 'image_id', 'source_id', 'frame', 'status')
 _RANKS: Final = pa.array(['scored', 'rejected', 'skipped'])  # of rows of one image in one run
 
 
-def prediction_runs(output: str, model: str | None = None) -> list[dict[str, Any]]:
-  """The records of the runs whose rows are there, oldest first.
-
-  Args:
-    output: of `score` or `nightly`.
-    model: name and version, such as `cnn-1`; None for all.
-  """
+def prediction_runs(
+  output: str, model: str | None = None, as_of: datetime.datetime | None = None
+) -> list[dict[str, Any]]:
+  """The records of the runs whose rows are there, oldest first; for the arguments see `current`."""
+  records = read_outlines(output, recorded_runs(output))
+  readable = (record for record in records if record.get('files') and 'pruned' not in record)
   return [
-    record
-    for record in read_outlines(output, recorded_runs(output))
-    if record.get('files') and 'predictions' in record and 'pruned' not in record and model in (None, model_of(record))
+    record for record in readable if model in (None, model_of(record)) and (as_of is None or _finished(record) <= as_of)
   ]
+
+
+def _finished(record: Mapping[str, Any]) -> datetime.datetime:
+  return datetime.datetime.fromisoformat(record['finished'])
 
 
 def model_of(record: Mapping[str, Any]) -> str:
@@ -40,7 +42,12 @@ def model_of(record: Mapping[str, Any]) -> str:
   return f'{record["model"]["name"]}-{record["model"]["version"]}'
 
 
-def current(output: str, model: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+def current(
+  output: str,
+  model: str | None = None,
+  columns: Sequence[str] | None = None,
+  as_of: datetime.datetime | None = None,
+) -> pa.Table:
   """Each image once, in the row of the latest run; an input without an image once for its source and frame.
 
   Of one run's rows of the same image the scored one stands, then the rejected,
@@ -51,11 +58,12 @@ def current(output: str, model: str | None = None, columns: Sequence[str] | None
     output: of `score` or `nightly`.
     model: name and version, such as `cnn-1`; None for the latest run, whichever model that had.
     columns: of the predictions; None for all.
+    as_of: what stood then, with a time zone: runs that ended later do not count; those pruned since are missing.
 
   Returns:
     Rows in the order of runs, shards and positions.
   """
-  return latest_of(output, prediction_runs(output, model), columns)
+  return latest_of(output, prediction_runs(output, model, as_of), columns)
 
 
 def latest_of(output: str, records: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> pa.Table:

@@ -1,107 +1,110 @@
 """`radbeam lookup`: from an id back to the study that it stands for. What it prints identifies patients."""
 
 import json
+import logging
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+import stat
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.crosswalk_search import PREFIX, Place, count_rows, crosswalk_files, ids_of, of_other_keys, search
+from pipelines.current import read_rows
+from pipelines.events import emit
 from pipelines.exits import Exit, NothingToDo, UsageError
 from pipelines.keys import key_path_if_any
 from pipelines.night_options import LookupOptions
-from pipelines.schemas import CROSSWALK, read_columns
+from pipelines.run_record import read_record, recorded_runs
+from transforms import storage
 from transforms.identifiers import Pseudonyms, read_key
-from transforms.inputs import file_name
 
-_HEX_DIGITS: Final = 32
-_PREFIX: Final = 'crosswalk-'
-_PLACE: Final = ('archive', 'member', 'frame')
-Place = dict[str, Any]
+_LOG = logging.getLogger('radbeam.lookup')
+_OUTCOME: Final = ('status', 'reason', 'predicted_label', 'probability')
+_ROW: Final = ('source_id', 'frame')
 
 
 def run(options: LookupOptions, beam_args: Sequence[str]) -> Exit:
   """Runs the job.
 
   Raises:
-    UsageError: if there is no crosswalk, or the beginning of an id fits several.
+    UsageError: if there is no crosswalk, others may read it, it is of another
+      key, or the beginning of an id fits several.
     NothingToDo: if the id is not found.
   """
+  files = _files_of(options.crosswalk)
   key = key_path_if_any(options.pseudonym_key_file)
   pseudonyms = Pseudonyms(read_key(key)) if key else None
-  places = list(find(options.id, crosswalk_files(options.crosswalk), pseudonyms))
-  ids = sorted({place['id'] for place in places})
-  if len(ids) > 1:
-    raise UsageError(f'{options.id} begins {len(ids)} ids; give more of it')
+  if options.output and not storage.exists(options.output):
+    raise UsageError(f'--output {options.output} does not exist; name what the runs were given')
+  if options.dry_run:
+    _LOG.info('would search %d crosswalks with %d rows; nothing was shown', len(files), count_rows(files))
+    return Exit.DONE
+  places = search(options.id, files, pseudonyms)
+  emit('id-looked-up', None, id=options.id, places=len(places), ids=len(ids_of(places)))
   if not places:
-    raise NothingToDo(
-      f'{options.id} is in no crosswalk of this folder; it may be of another key, or of a run without --crosswalk'
-      + ('' if key else '; ids of studies, series, patients and files need --pseudonym_key_file')
-    )
-  if options.json:
-    print(json.dumps(places, indent=2))
-  else:
-    print('\n\n'.join(map(_as_text, places)))
+    raise _not_found(options.id, files, pseudonyms)
+  if len(ids_of(places)) > 1:
+    raise UsageError(f'{options.id} begins {len(ids_of(places))} ids; give more of it')
+  shown = with_outcomes(options.output, places) if options.output else places
+  print(json.dumps(shown, indent=2) if options.json else '\n\n'.join(map(as_text, shown)))
   return Exit.DONE
 
 
-def crosswalk_files(folder: str) -> list[str]:
-  """The crosswalks of all runs, newest first.
-
-  Raises:
-    UsageError: if there are none.
-  """
-  files = sorted(pathlib.Path(folder).glob(f'{_PREFIX}*.parquet'), reverse=True)
+def _files_of(folder: str) -> list[str]:
+  files = crosswalk_files(folder)
   if not files:
-    raise UsageError(f'--crosswalk {folder} holds no {_PREFIX}*.parquet; name what a run was given as --crosswalk')
-  return [str(path) for path in files]
+    raise UsageError(f'--crosswalk {folder} holds no {PREFIX}*.parquet; name what a run was given as --crosswalk')
+  if any(pathlib.Path(path).stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO) for path in files):
+    raise UsageError(
+      f'others may read what is in --crosswalk {folder}, and it identifies patients; run: chmod -R go= {folder}'
+    )
+  return files
 
 
-def find(beginning: str, files: Sequence[str], pseudonyms: Pseudonyms | None) -> Iterator[Place]:
-  """The places that an id stands for, each once, newest run first.
-
-  Args:
-    beginning: of an id, or the whole.
-    files: crosswalks, newest first.
-    pseudonyms: under the key of the runs; without it only images and sources are found.
-  """
-  seen: set[tuple[Any, ...]] = set()
-  for path in files:
-    table = read_columns(path, CROSSWALK.names)
-    run_id = pathlib.Path(path).stem.removeprefix(_PREFIX)
-    for kind, ids in _ids(table, pseudonyms):
-      is_wanted = pc.fill_null(pc.starts_with(ids, beginning), False)
-      for row, found in zip(table.filter(is_wanted).to_pylist(), ids.filter(is_wanted).to_pylist(), strict=True):
-        place = (kind, *(row[name] for name in _PLACE))
-        if place not in seen:
-          seen.add(place)
-          yield {'kind': kind, 'id': found, 'run_id': run_id, **row}
-
-
-def _ids(table: pa.Table, pseudonyms: Pseudonyms | None) -> Iterator[tuple[str, pa.ChunkedArray]]:
-  """The ids of every row, by what they are of."""
-  yield 'image', table['image_id']
-  yield 'source', table['source_id']
+def _not_found(beginning: str, files: Sequence[str], pseudonyms: Pseudonyms | None) -> Exception:
   if pseudonyms is None:
-    return
-  of = pseudonyms.optional
-  yield 'study', _mapped(table['study_instance_uid'], lambda value: of('study', value))
-  yield 'series', _mapped(table['series_instance_uid'], lambda value: of('series', value))
-  yield 'patient', _mapped(table['patient_id'], lambda value: of('patient', value))
-  yield 'file', _mapped(table['archive'], pseudonyms.archive)
-  names = zip(table['archive'].to_pylist(), table['member'].to_pylist(), strict=True)
-  loose = pa.chunked_array([[file_name(archive, member) for archive, member in names]], pa.string())
-  yield 'file', _mapped(loose, pseudonyms.archive)
+    return NothingToDo(
+      f'no image and no source of {len(files)} crosswalks is {beginning}; '
+      'ids of studies, series, patients and files need --pseudonym_key_file'
+    )
+  foreign = of_other_keys(files, pseudonyms)
+  if foreign:
+    return UsageError(
+      f'{beginning} is in none of {len(files)} crosswalks under this key, and {len(foreign)} of them are of another; '
+      'give the --pseudonym_key_file that the id was made with'
+    )
+  return NothingToDo(f'{beginning} is in none of {len(files)} crosswalks; its run may have had none')
 
 
-def _mapped(values: pa.ChunkedArray, make: Callable[[str], str | None]) -> pa.ChunkedArray:
-  """An id for each value; each different one is made once."""
-  encoded = values.combine_chunks().dictionary_encode()
-  made = pa.array([make(value) if value else None for value in encoded.dictionary.to_pylist()], pa.string())
-  return pa.chunked_array([made.take(encoded.indices)])
+def with_outcomes(output: str, places: Sequence[Place]) -> list[Place]:
+  """The places with what became of them, where the rows of their run are still there."""
+  known = set(recorded_runs(output))
+  outcomes = {run: _outcomes(output, run, places) for run in {place['run_id'] for place in places} & known}
+  nothing = dict.fromkeys(_OUTCOME)
+  return [
+    place | outcomes.get(place['run_id'], {}).get((place['source_id'], place['frame']), nothing) for place in places
+  ]
 
 
-def _as_text(place: Place) -> str:
+def _outcomes(output: str, run_id: str, places: Sequence[Place]) -> dict[tuple[str, int | None], dict[str, Any]]:
+  record = read_record(output, run_id)
+  if not record.get('files') or 'pruned' in record:
+    return {}
+  rows = read_rows(output, record, (*_ROW, *_OUTCOME))
+  sources = pa.array(sorted({place['source_id'] for place in places}))
+  wanted = rows.filter(pc.is_in(rows['source_id'], sources)).to_pylist()
+  return {(row['source_id'], row['frame']): {name: row[name] for name in _OUTCOME} for row in wanted}
+
+
+def as_text(place: Place) -> str:
+  """A place, a line for each value; what would command a terminal is taken out."""
   width = max(map(len, place))
-  return '\n'.join(f'{name:{width}}  {"" if value is None else value}' for name, value in place.items())
+  return '\n'.join(
+    f'{name:{width}}  {"" if value is None else _printable(value)}'.rstrip() for name, value in place.items()
+  )
+
+
+def _printable(value: Any) -> str:
+  return ''.join(char if char.isprintable() else '?' for char in str(value))

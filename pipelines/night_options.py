@@ -135,4 +135,5 @@ class LookupOptions(JobOptions):
   pseudonym_key_file: str | None = Flag(
     'the key of the runs; default: the one under your configuration folder, if there is one', None, 'FILE'
   ).field()
+  output: str | None = Flag('shows also what became of it: what the runs were given as --output', None, 'DIR').field()
   json: bool = Flag('the same as JSON', False).field()

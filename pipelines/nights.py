@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pipelines.night_figures import INTERRUPTED, JOB, NightFigures, figures_of, time_of
-from pipelines.run_record import read_record, recorded_runs
+from pipelines.run_record import PRUNE, read_record, recorded_runs
 
 _SLICE: Final = re.compile(r'(.+)-s\d{4,}')
 _COUNTS: Final = ('sources', 'rows', 'reasons', 'predicted')
@@ -16,14 +16,15 @@ def latest_nights(output: str, count: int) -> list[NightFigures]:
   """The latest nights, newest first.
 
   A night without a record was interrupted: it is known by its published
-  slices, or by the next night, which found its lock. Slices that a later night
-  counts as its own are not counted a second time.
+  slices, or by the next night or prune, which found its lock. Slices that a
+  later night counts as its own are not counted a second time.
   """
   runs = recorded_runs(output)
   slices = _slices_by_night(runs)
   nights: list[NightFigures] = []
   counted: set[str] = set()
   died: set[str] = set()
+  recovered: set[str | None] = set()
   whole = {run_id for run_id in runs if not _SLICE.fullmatch(run_id)}
   for run_id in sorted(whole | slices.keys(), reverse=True):
     if len(nights) == count:
@@ -33,10 +34,11 @@ def latest_nights(output: str, count: int) -> list[NightFigures]:
       nights.append(_interrupted(output, run_id, [one for one in slices[run_id] if one not in counted]))
       continue
     record = read_record(output, run_id)
+    recovered.add(record.get('recovered_lock'))
     if record.get('job') == JOB:
       nights.append(figures_of(record))
       counted.update(record.get('slices', ()))
-  found = {night.recovered_lock for night in nights if night.recovered_lock} - whole - died
+  found = {one for one in recovered if one and not one.endswith(PRUNE)} - whole - died
   nights += [_interrupted(output, run_id, ()) for run_id in found]
   return sorted(nights, key=lambda night: night.run_id, reverse=True)[:count]
 

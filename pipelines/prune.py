@@ -13,7 +13,7 @@ from pipelines.lock import held_lock
 from pipelines.night_leftovers import remove_traces
 from pipelines.night_options import PruneOptions
 from pipelines.retention import Going, Terms, find_going, remove
-from pipelines.run_record import after_all_others, commit_record, new_run_id, now
+from pipelines.run_record import PRUNE, after_all_others, commit_record, new_run_id, now
 from transforms import storage
 
 _LOG = logging.getLogger('radbeam.prune')
@@ -33,24 +33,19 @@ def run(options: PruneOptions, beam_args: Sequence[str]) -> Exit:
     _LOG.info('nothing was deleted; give --apply to do it')
     return Exit.DONE
   started, token = now(), secrets.token_hex()
-  with held_lock(options.output, _run_id(started, token)) as lock:
+  with held_lock(options.output, new_run_id(started, token) + PRUNE) as lock:
     if lock.recovered:
       remove_traces(options.output, lock.recovered)
     going = _going(options)
     remove(options.output, going, now().date(), lock.check)
     started = after_all_others(options.output, started)
-    record = _record(options, _run_id(started, token), started, going) | {'recovered_lock': lock.recovered}
+    record = _record(options, new_run_id(started, token) + PRUNE, started, going) | {'recovered_lock': lock.recovered}
     lock.check()
     commit_record(options.output, record)
   name_run(record['run_id'])
   emit('runs-pruned', None, runs=len(going), **_totals(going))
   _report(going, 'pruned')
   return Exit.DONE
-
-
-def _run_id(started: datetime.datetime, token: str) -> str:
-  """Tells it from a night, of which `radbeam runs` would miss a record if it died."""
-  return f'{new_run_id(started, token)}-{JOB}'
 
 
 def _going(options: PruneOptions) -> list[Going]:

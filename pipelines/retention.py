@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from pipelines.crosswalk_search import PREFIX as CROSSWALK
 from pipelines.current import model_of, standing_runs
 from pipelines.run_record import RUNS, read_outlines, read_record, record_path, recorded_runs, write_record
 from pipelines.studies import FOLDER as STUDIES
@@ -23,7 +24,6 @@ from transforms import storage
 Why = Literal['age', 'superseded', 'unfinished']
 Record = Mapping[str, Any]
 _FOLDERS: Final = ('predictions', STUDIES)
-_CROSSWALK: Final = 'crosswalk-'  # before the run, in the names of its files
 _RUN: Final = re.compile(r'/run_id=([^/]+)/')
 
 
@@ -91,7 +91,7 @@ def _going(record: Record, why: Why | None, files: Sequence[storage.StoredFile])
 
 
 def _is_crosswalk(path: str) -> bool:
-  return posixpath.basename(path).startswith(_CROSSWALK)
+  return posixpath.basename(path).startswith(CROSSWALK)
 
 
 def _rows_of(record: Record) -> int:
@@ -138,8 +138,8 @@ def _files_by_run(output: str, crosswalk: str | None) -> defaultdict[str, list[s
       found = _RUN.search(file.path[len(output) :])
       if found:
         files[found[1]].append(file)
-  for path in pathlib.Path(crosswalk).glob(f'{_CROSSWALK}*.parquet') if crosswalk else ():
-    run_id = path.stem.removeprefix(_CROSSWALK)
+  for path in pathlib.Path(crosswalk).glob(f'{CROSSWALK}*.parquet') if crosswalk else ():
+    run_id = path.stem.removeprefix(CROSSWALK)
     files[run_id].append(storage.StoredFile(str(path), path.stat().st_size, ''))
   return files
 

@@ -14,6 +14,7 @@ from pipelines.staging import ShardResult, check_conservation, total_counts
 from transforms import storage
 
 RUNS: Final = 'runs'  # folder of the records, below the output
+PRUNE: Final = '-prune'  # the end of the id of a prune, which nobody misses if it dies
 _LONG: Final = frozenset({'entries', 'touched', 'inputs', 'statistics'})  # in records, of no use to who reads many
 _REQUESTS: Final = 16
 _SLICE: Final = '-s'  # in the ids of slices, between the night's id and the number

@@ -10,7 +10,7 @@ from pipelines.flags import flag_of
 from pipelines.metrics_file import METRICS
 from pipelines.night_options import WatchOptions
 from pipelines.options import ArchiveJobOptions
-from pipelines.schemas import PREDICTIONS
+from pipelines.schemas import PREDICTIONS, STUDIES
 from transforms.burned_in import read_regions
 from transforms.conditions import FACTS
 from transforms.errors import CODES
@@ -40,6 +40,11 @@ def test_thresholds_are_those_of_the_code() -> None:
   flags = {field.name: flag_of(field) for field in dataclasses.fields(WatchOptions)}
   alarms = {name: str(flag.default) for name, flag in flags.items() if flag.group == 'alarms'}
   assert described == alarms
+
+
+def test_every_column_of_the_studies_is_described() -> None:
+  described = [name for cells in table('The studies table') for name in re.findall(r'`(\w+)`', cells[0])]
+  assert sorted(described) == sorted(STUDIES.names)
 
 
 def test_every_reason_code_is_described_as_in_the_code() -> None:

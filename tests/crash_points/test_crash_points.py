@@ -15,6 +15,7 @@ import pytest
 
 from pipelines.current import current, prediction_runs, read_rows
 from pipelines.exits import Exit
+from pipelines.run_record import recorded_runs
 from tests.end_to_end.nights import Site, radiograph
 from tests.pipelines.tiny_bundle import write_bundle
 from transforms import storage
@@ -144,3 +145,31 @@ def test_a_night_killed_anywhere_loses_nothing_and_doubles_nothing(place: Place,
     points = max(points, point - 1)
   print(f'{place.root}: killed at {points} changes, {killed} times')
   assert points > 10
+
+
+def test_a_prune_killed_anywhere_is_finished_by_the_next(place: Place, jobs: Jobs) -> None:
+  site = place.site
+  for number in range(2):
+    site.deliver_zip(f'{number}.zip', **{f'i{number}': 10 + number})
+    command = [*place.command(place.before), '--run_date', f'2026-01-0{number + 1}']
+    assert jobs.run(command, place.before) == Exit.DONE
+  whole = place.copy('whole')
+  prune = ['--keep_days', '0', '--apply']
+  assert jobs.run(['prune', whole, *prune], whole) == Exit.DONE
+  assert not visible(whole)
+  counts = set()
+  for moment in ('before', 'during'):
+    for point in itertools.count(1):
+      output = place.copy(f'{moment}-{point}')
+      code = jobs.run(['prune', output, *prune], output, point, moment)
+      if code >= 0:
+        break
+      counts.add(len(visible(output)))
+      assert jobs.run(['prune', output, *prune], output) in (Exit.DONE, Exit.NOTHING_TO_DO)
+      assert not visible(output)
+      files = [file.path for file in storage.list_files(output)]
+      assert [path for path in files if '.parquet' in path and '/ledger/' not in path] == []
+      assert [path for path in files if '.tmp' in path] == [], f'killed {moment} change {point}'
+      assert len(recorded_runs(output)) >= len(recorded_runs(whole)) - 1
+    assert point > 10
+  assert counts == {0, 1, 2}, 'the older goes first, and none is seen by half'

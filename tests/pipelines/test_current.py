@@ -1,3 +1,4 @@
+import datetime
 import pathlib
 import re
 import tempfile
@@ -72,6 +73,13 @@ def test_the_statement_of_the_readme_gives_the_same_rows(runs: list[list[Row]]) 
   assert sorted(map(repr, table.to_pylist())) == sorted(map(repr, expected))
 
 
+def test_the_statement_reads_records_of_any_size(tmp_path: pathlib.Path) -> None:
+  write_run(tmp_path, 'r1', [row('a', 's1')], entries=['x' * 1000] * 17_000)  # above DuckDB's own limit of 16 MiB
+  with duckdb.connect() as database:
+    database.execute(_STATEMENT.replace('nights/', f'{tmp_path}/'))
+    assert database.execute('SELECT image_id FROM current').fetchall() == [('a',)]
+
+
 def prune(output: pathlib.Path, run_id: str) -> None:
   record = read_record(str(output), run_id)
   write_record(record_path(str(output), run_id), record | {'pruned': '2026-01-01'})
@@ -88,6 +96,15 @@ def test_the_latest_run_wins_for_each_model_and_over_all(tmp_path: pathlib.Path)
   assert shown(tmp_path, 'cnn-1') == [('a', 0.1), ('b', 0.2)]
   assert shown(tmp_path, 'cnn-2') == [('a', 0.3)]
   assert shown(tmp_path) == [('b', 0.2), ('a', 0.3)]
+
+
+def test_what_stood_at_a_time_is_of_the_runs_that_had_ended(tmp_path: pathlib.Path) -> None:
+  for day in (1, 2):
+    write_run(tmp_path, f'r{day}', [row('a', 's1', probability=day / 10)], finished=f'2026-01-0{day}T06:00:00+00:00')
+  times = [datetime.datetime(2026, 1, day, 6, tzinfo=datetime.UTC) for day in (1, 2)]
+  found = [current(str(tmp_path), as_of=time)['probability'].to_pylist() for time in times]
+  assert found == [[0.1], [0.2]]
+  assert len(current(str(tmp_path), as_of=times[0] - datetime.timedelta(seconds=1))) == 0
 
 
 def test_runs_without_a_record_and_pruned_ones_do_not_count(tmp_path: pathlib.Path) -> None:

@@ -1,5 +1,7 @@
 import datetime
 import pathlib
+import subprocess
+import sys
 from collections.abc import Collection
 
 import pytest
@@ -154,3 +156,19 @@ def test_an_object_store_is_pruned_as_a_disk_is(output: pathlib.Path, bucket: st
   assert [one['image_id'] for one in current(target).to_pylist()] == ['i1', 'i3']
   assert not [file for file in storage.list_files(target) if '2026-01-01' in file.path]
   assert find_going(target, Terms(30, None), None, TODAY) == []
+
+
+def test_what_only_reads_tables_loads_neither_beam_nor_tensorflow(output: pathlib.Path) -> None:
+  program = """
+import sys
+from pipelines.cli import main
+from pipelines.current import current
+from pipelines.studies import current_studies
+output = sys.argv[1]
+assert len(current(output)) == 3 and len(current_studies(output, 'cnn-1')) == 2
+assert main(['prune', output, '--keep_days', '0', '--apply']) == 0
+assert main(['lookup', '0' * 8, '--crosswalk', output]) == 2
+print(sorted({'apache_beam', 'tensorflow', 'keras', 'google.cloud.storage'} & set(sys.modules)))
+"""
+  ended = subprocess.run([sys.executable, '-c', program, str(output)], capture_output=True, text=True, check=True)
+  assert ended.stdout == '[]\n'

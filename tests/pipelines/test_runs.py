@@ -70,6 +70,18 @@ def test_nothing_is_made_up_of_a_night_that_died_at_once(
   assert lines[1].split()[2:7] == ['nothing-to-do', '3', 'chest-1.4', '0', '0']
 
 
+def test_a_prune_tells_of_the_night_that_died_before_it_and_is_none_itself(
+  tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+  died, pruned = run_id(FIRST), f'{run_id(FIRST.replace(day=4))}-prune'
+  prune = {'job': 'prune', 'run_id': pruned, 'recovered_lock': died}
+  after = night(FIRST.replace(day=6), recovered_lock=f'{run_id(FIRST.replace(day=5))}-prune')
+  path = write_records(tmp_path, [prune, after])
+  assert main(['runs', path]) == Exit.DONE
+  _, *lines = capsys.readouterr().out.splitlines()
+  assert [line.split()[0] for line in lines] == [after['run_id'], died]
+
+
 def test_an_output_without_nights_and_none_at_all(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
   assert main(['runs', str(tmp_path)]) == Exit.DONE
   assert capsys.readouterr().out == 'no night has left a record yet\n'

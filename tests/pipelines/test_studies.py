@@ -1,9 +1,11 @@
 import pathlib
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +15,9 @@ from pipelines.run_record import read_record, record_path, write_record
 from pipelines.schemas import STUDIES
 from pipelines.studies import current_studies, publish_studies, standing_nights
 from tests.pipelines.written_runs import Row, row, standing, write_run
+
+_README = pathlib.Path(__file__).parents[2] / 'README.md'
+_STATEMENTS = re.findall(r'```sql\n(.*?)```', _README.read_text(), re.DOTALL)
 
 
 def scored(image: str, study: str, probability: float, **values: Any) -> Row:
@@ -92,6 +97,23 @@ def test_every_model_has_its_own_studies(tmp_path: pathlib.Path) -> None:
   assert shown(tmp_path) == {'a': (0.1, 1, ['n1-s0000'])}
   assert shown(tmp_path, 'cnn-2') == {'a': (0.7, 1, ['n2-s0000'])}
   assert shown(tmp_path, 'cnn-3') == {}
+
+
+def test_the_statement_of_the_readme_gives_the_same_studies(tmp_path: pathlib.Path) -> None:
+  write_night(tmp_path, 'n1', [[scored('i1', 'a', 0.1), scored('i2', 'b', 0.2)]])
+  write_night(tmp_path, 'n2', [[scored('i2', 'a', 0.9), scored('i3', 'c', 0.3)]])
+  write_night(tmp_path, 'n3', [[scored('i3', 'c', 0.4)]])
+  write_night(tmp_path, 'n4', [[scored('i3', 'c', 0.5)]], version='2')
+  write_night(tmp_path, 'n5', [[scored('i1', 'a', 0.6)]])
+  pathlib.Path(record_path(str(tmp_path), 'n3')).unlink()
+  write_record(record_path(str(tmp_path), 'n5'), read_record(str(tmp_path), 'n5') | {'pruned': '2026-01-01'})
+  with duckdb.connect() as database:
+    for statement in _STATEMENTS:
+      database.execute(statement.replace('nights/', f'{tmp_path}/'))
+    found = database.sql(f'SELECT {", ".join(STUDIES.names)} FROM studies').to_arrow_table()
+  both = [one for model in ('cnn-1', 'cnn-2') for one in current_studies(str(tmp_path), model).to_pylist()]
+  assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, both))
+  assert sorted((one['study_id'], one['probability']) for one in both) == [('a', 0.9), ('c', 0.3), ('c', 0.5)]
 
 
 def test_what_is_no_study_has_no_row(tmp_path: pathlib.Path) -> None:
