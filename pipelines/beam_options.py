@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import DebugOptions, GoogleCloudOptions, PipelineOptions, StandardOptions
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
@@ -19,8 +19,10 @@ from apache_beam.runners.runner import PipelineRunner, create_runner
 
 from pipelines.arguments import unknown_flag
 from pipelines.exits import UsageError
+from pipelines.worker_memory import DATAFLOW_THREADS
 
 _LOG = logging.getLogger('radbeam.beam')
+_DATAFLOW: Final = 'dataflowrunner'
 _IN_PROCESS: Final = frozenset({'', 'fnapirunner', 'directrunner', 'switchingdirectrunner', 'bundlebaseddirectrunner'})
 
 # Two names that Beam has as well are ours; Dataflow's labels have a name of their own.
@@ -55,8 +57,42 @@ def check_beam_args(args: Sequence[str], own: Iterable[str] = ()) -> None:
 
 
 def pipeline_options(args: Sequence[str]) -> PipelineOptions:
-  """Beam's options from arguments that `check_beam_args` has let pass."""
-  return PipelineOptions(_for_beam(args))
+  """Beam's options from arguments that `check_beam_args` has let pass; what they leave open on Dataflow is ours."""
+  options = PipelineOptions(_for_beam(args))
+  if _runner_name(options) == _DATAFLOW:
+    _size_workers(options)
+  options.view_as(StandardOptions).no_wait_until_finish = not waits(args)
+  return options
+
+
+def waits(args: Sequence[str]) -> bool:
+  """Whether the launcher waits for the end of the job: not where it is told so, and never as a Flex Template's.
+
+  On other engines radbeam has work to do at the end, and always waits.
+  """
+  options = PipelineOptions(_for_beam(args))
+  without = (
+    options.view_as(StandardOptions).no_wait_until_finish or options.view_as(GoogleCloudOptions).template_location
+  )
+  return not (without and _runner_name(options) == _DATAFLOW)
+
+
+def runs_on_dataflow(args: Sequence[str]) -> bool:
+  """Whether the engine is Google's."""
+  return _runner_name(PipelineOptions(_for_beam(args))) == _DATAFLOW
+
+
+def _runner_name(options: PipelineOptions) -> str:
+  return (options.view_as(StandardOptions).runner or '').rpartition('.')[2].lower()
+
+
+def _size_workers(options: PipelineOptions) -> None:
+  """One process a worker with few threads: docs/engines.md has the arithmetic."""
+  debug = options.view_as(DebugOptions)
+  if not any('use_multiple_sdk_containers' in one for one in debug.experiments or ()):
+    debug.add_experiment('no_use_multiple_sdk_containers')
+  if not debug.number_of_worker_harness_threads:
+    debug.number_of_worker_harness_threads = DATAFLOW_THREADS
 
 
 def make_runner(args: Sequence[str]) -> PipelineRunner:
@@ -78,8 +114,7 @@ def make_runner(args: Sequence[str]) -> PipelineRunner:
 
 def runs_here(args: Sequence[str]) -> bool:
   """Whether the engine is this process: its workers then have this machine's disk."""
-  name = pipeline_options(args).view_as(StandardOptions).runner or ''
-  return name.rpartition('.')[2].lower() in _IN_PROCESS
+  return _runner_name(PipelineOptions(_for_beam(args))) in _IN_PROCESS
 
 
 def _named_runner(name: str) -> PipelineRunner:

@@ -18,7 +18,7 @@ from pipelines.dataset_publish import RECORD, DatasetRun, publish_dataset
 from pipelines.dataset_shards import Annotator, DatasetSpec, write_dataset_shard
 from pipelines.duplicates import FlagDuplicates, table_of
 from pipelines.exits import Exit, UsageError
-from pipelines.keys import key_path
+from pipelines.keys import key_path, read_site_key
 from pipelines.launch import check_rejects, config_of, decode_options, inputs_or_record, report_listing
 from pipelines.near_duplicates import FindNearDuplicates
 from pipelines.options import IngestOptions
@@ -28,9 +28,9 @@ from pipelines.staging import ShardResult, digest_of, find_finished, write_marke
 from transforms import storage
 from transforms.concurrency import usable_cores
 from transforms.features_beam import AnalyzeFeatures
-from transforms.identifiers import Pseudonyms, read_key
+from transforms.identifiers import Pseudonyms
 from transforms.inputs import Input
-from transforms.labels import read_label_csv
+from transforms.labels import LabelTable, parse_label_csv, read_label_csv
 from transforms.preprocess import PreprocessSpec
 from transforms.read_beam import ListShards
 from transforms.shards import Shard
@@ -88,7 +88,11 @@ def _check_output(options: IngestOptions) -> None:
   if storage.exists(storage.join(options.output, RECORD)) and not options.overwrite:
     raise UsageError(f'{options.output} holds a dataset already; give another --output, or --overwrite to replace it')
   if options.labels not in ('folder', 'none'):
-    read_label_csv(options.labels)
+    _label_table(options.labels)
+
+
+def _label_table(path: str) -> LabelTable:
+  return read_label_csv(path) if storage.is_local(path) else parse_label_csv(storage.read_bytes(path), path)
 
 
 def _dataset_run(options: IngestOptions, spec: DatasetSpec, key: str) -> DatasetRun:
@@ -100,7 +104,7 @@ def _dataset_run(options: IngestOptions, spec: DatasetSpec, key: str) -> Dataset
     started=started.isoformat(),
     preprocess=spec.decode.spec,
     scaling=options.scaling,
-    key_fingerprint=Pseudonyms(read_key(key)).fingerprint,
+    key_fingerprint=Pseudonyms(read_site_key(key)).fingerprint,
     config_json=config,
     crosswalk=spec.crosswalk,
     near_duplicate_bits=options.near_duplicate_bits,
@@ -174,9 +178,9 @@ class _WriteShard(beam.DoFn):
 
   def setup(self) -> None:
     """Reads key and labels here, so that neither is part of the pipeline."""
-    self._pseudonyms = Pseudonyms(read_key(self._key_path))
+    self._pseudonyms = Pseudonyms(read_site_key(self._key_path))
     is_csv = self._spec.labels not in ('folder', 'none')
-    self._annotator = Annotator(self._spec, read_label_csv(self._spec.labels) if is_csv else None)
+    self._annotator = Annotator(self._spec, _label_table(self._spec.labels) if is_csv else None)
     self._digest = job_digest(self._spec, self._pseudonyms.fingerprint)
 
   def process(self, shard: Shard) -> Iterator[ShardResult]:

@@ -20,7 +20,7 @@ from pipelines.events import emit, name_run
 from pipelines.exits import Exit, NothingToDo, UsageError
 from pipelines.hushed import hushed
 from pipelines.inbox import list_inbox
-from pipelines.keys import key_path, key_path_if_any
+from pipelines.keys import key_path, key_path_if_any, read_site_key
 from pipelines.launch import decode_options, existing_inputs
 from pipelines.ledger import load_ledger, save_ledger
 from pipelines.lock import Lock, held_lock
@@ -35,7 +35,7 @@ from pipelines.run_record import after_all_others, commit_record, new_run_id, no
 from pipelines.studies import publish_studies
 from pipelines.telemetry import timed_run
 from transforms import storage
-from transforms.identifiers import KEY_BYTES, Pseudonyms, read_key
+from transforms.identifiers import KEY_BYTES, Pseudonyms
 
 _LOG = logging.getLogger('radbeam.nightly')
 _POINTER_BYTES: Final = 4096
@@ -56,7 +56,7 @@ def run(options: NightlyOptions, beam_args: Sequence[str]) -> Exit:
   inbox = existing_inputs(options.inbox, '--inbox')
   if options.dry_run:
     return _dry_run(Night(options, beam_args, '', started, inbox, bundle, decode, _any_pseudonyms(options)))
-  pseudonyms = Pseudonyms(read_key(key_path(options.pseudonym_key_file)))
+  pseudonyms = Pseudonyms(read_site_key(key_path(options.pseudonym_key_file)))
   token = secrets.token_hex()
   with (
     timed_run('night', options.otel) as timings,
@@ -89,7 +89,7 @@ def current_bundle(path: str) -> str:
 def _any_pseudonyms(options: NightlyOptions) -> Pseudonyms:
   """A dry run makes no key: without one, nothing can have been done before."""
   path = key_path_if_any(options.pseudonym_key_file)
-  return Pseudonyms(read_key(path) if path else secrets.token_bytes(KEY_BYTES))
+  return Pseudonyms(read_site_key(path) if path else secrets.token_bytes(KEY_BYTES))
 
 
 @contextlib.contextmanager

@@ -5,11 +5,13 @@ import logging
 from collections.abc import Sequence
 
 from model.bundle import load_bundle
+from pipelines.beam_options import waits
 from pipelines.exits import Exit, UsageError
 from pipelines.launch import check_rejects, decode_options, inputs_or_record, report_listing
 from pipelines.options import ScoreOptions
+from pipelines.preflight_dataflow import check_model
 from pipelines.run_record import new_run_id, now, read_record, recorded_runs
-from pipelines.score_run import ScoreRun, Scoring, execute, scoring_of
+from pipelines.score_run import ScoreRun, Scoring, execute, scoring_of, submit
 from pipelines.score_shards import ScoreSpec
 from pipelines.staging import digest_of, start_run
 from transforms.inputs import Input
@@ -25,12 +27,17 @@ def run(options: ScoreOptions, beam_args: Sequence[str]) -> Exit:
   """
   bundle = load_bundle(options.bundle)
   bundle.verify()
+  check_model(bundle, options.batch_size, beam_args)
   inputs = inputs_or_record(options, 'score')
   if options.dry_run:
     report_listing(inputs, decode_options(options, bundle.spec).limits, _LOG)
     return Exit.DONE
   scoring = scoring_of(options, bundle)
   score_run, spec = plan(scoring, inputs, options.run_date, options.overwrite)
+  if not waits(beam_args):
+    submit(score_run, spec, inputs, beam_args)
+    _LOG.info('submitted as run %s; it is done when its record is there', score_run.columns.run_id)
+    return Exit.DONE
   record = execute(score_run, spec, inputs, beam_args, options.quiet)
   sources, rows = record['sources']['written'], record['rows']
   _LOG.info('%d sources, rows %s -> %s/%s', sources, rows, options.output, score_run.predictions)

@@ -18,7 +18,7 @@ from model.handler import HandlerOptions
 from pipelines.beam_options import make_runner, pipeline_options
 from pipelines.crosswalk import staging_folder
 from pipelines.duplicates import FlagDuplicates
-from pipelines.keys import key_path
+from pipelines.keys import key_path, read_site_key
 from pipelines.launch import config_of, decode_options
 from pipelines.night_options import NightlyOptions
 from pipelines.options import ScoreOptions
@@ -32,7 +32,7 @@ from transforms import storage
 from transforms.concurrency import usable_cores
 from transforms.decode import DecodeOptions
 from transforms.duplicates import DuplicateCounts
-from transforms.identifiers import Pseudonyms, read_key
+from transforms.identifiers import Pseudonyms
 from transforms.inputs import Input
 from transforms.read_beam import ListShards
 from transforms.statistics import merge, reported
@@ -156,7 +156,7 @@ def scoring_of(options: ScoreOptions | NightlyOptions, bundle: Bundle) -> Scorin
     bundle=bundle,
     decode=decode,
     handler=HandlerOptions(options.batch_size, options.deterministic),
-    pseudonyms=Pseudonyms(read_key(key)),
+    pseudonyms=Pseudonyms(read_site_key(key)),
     key_path=key,
     output=options.output,
     crosswalk=options.crosswalk or '',
@@ -178,6 +178,18 @@ def execute(
   _remove_staged(score_run, spec)
   record: dict[str, Any] = json.loads(storage.read_bytes(score_run.record_path))
   return record
+
+
+def submit(score_run: ScoreRun, spec: ScoreSpec, inputs: Sequence[Input], beam_args: Sequence[str]) -> None:
+  """Hands the pipeline to its engine, which goes on alone, and removes what was staged as well."""
+  with beam.Pipeline(runner=make_runner(beam_args), options=pipeline_options(beam_args)) as pipeline:
+    record = build(pipeline, inputs, spec, score_run)
+    # A step of its own: should it be repeated, publishing is not.
+    _ = record | 'Published' >> beam.Reshuffle() | 'RemoveStaged' >> beam.Map(_tidy, score_run, spec)
+
+
+def _tidy(_: str, score_run: ScoreRun, spec: ScoreSpec) -> None:
+  _remove_staged(score_run, spec)
 
 
 def _remove_staged(score_run: ScoreRun, spec: ScoreSpec) -> None:

@@ -17,10 +17,11 @@ from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
 from model.bundle import Bundle
 from model.handler import BundleModelHandler, HandlerOptions
+from pipelines.keys import read_site_key
 from pipelines.score_rows import RunColumns, ShardEnd, ShardRow, decode_shard, with_prediction, write_predictions
 from pipelines.staging import ShardResult, find_finished
 from transforms.decode import DecodeOptions
-from transforms.identifiers import Pseudonyms, read_key
+from transforms.identifiers import Pseudonyms
 from transforms.shards import Shard
 
 _REST: Final = 'rest'
@@ -78,7 +79,7 @@ class _DecodeShard(beam.DoFn):
 
   def setup(self) -> None:
     """Reads the key here, so that it is no part of the pipeline."""
-    self._pseudonyms = Pseudonyms(read_key(self._spec.key_path))
+    self._pseudonyms = Pseudonyms(read_site_key(self._spec.key_path))
 
   def process(self, shard: Shard) -> Iterator[Any]:
     spec = self._spec

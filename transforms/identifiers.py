@@ -76,6 +76,15 @@ def read_key(path: str) -> bytes:
     raise KeyFileError(f'the pseudonym key file cannot be read ({error.strerror}): {path}') from error
   if mode & (stat.S_IRWXG | stat.S_IRWXO):
     raise KeyFileError(f'others may read the pseudonym key file {path}; run: chmod 600 {path}')
+  return checked_key(key, path)
+
+
+def checked_key(key: bytes, path: str) -> bytes:
+  """The content of a key file, if it can be a key.
+
+  Raises:
+    KeyFileError: if it is too short, or plainly not random.
+  """
   if len(key) < KEY_BYTES or len(set(key)) < KEY_BYTES // 3:
     raise KeyFileError(
       f'the pseudonym key file {path} holds {len(key)} bytes, {len(set(key))} of them distinct; '

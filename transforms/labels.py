@@ -1,6 +1,7 @@
 """The label of an image: the name of its folder, or a row of a CSV."""
 
 import csv
+import io
 import pathlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -61,12 +62,17 @@ def read_label_csv(path: str) -> LabelTable:
     LabelError: if columns are missing, or two lines contradict each other.
   """
   try:
-    with pathlib.Path(path).open(newline='', encoding='utf-8-sig') as file:
-      return _table(csv.DictReader(file))
-  except (UnicodeDecodeError, csv.Error) as error:
-    raise LabelError(f'the label file is no CSV in UTF-8: {path}') from error
+    return parse_label_csv(pathlib.Path(path).read_bytes(), path)
   except OSError as error:
     raise LabelError(f'the label file cannot be read ({error.strerror}): {path}') from error
+
+
+def parse_label_csv(content: bytes, path: str) -> LabelTable:
+  """As `read_label_csv`, of the bytes of a file; `path` is what it is called."""
+  try:
+    return _table(csv.DictReader(io.StringIO(content.decode('utf-8-sig'), newline='')))
+  except (UnicodeDecodeError, csv.Error) as error:
+    raise LabelError(f'the label file is no CSV in UTF-8: {path}') from error
 
 
 def _table(lines: 'csv.DictReader[str]') -> LabelTable:

@@ -6,12 +6,12 @@ from typing import Any, NoReturn
 
 import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import GoogleCloudOptions, StandardOptions
+from apache_beam.options.pipeline_options import DebugOptions, GoogleCloudOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.prism_runner import PrismRunner
 
 from pipelines import beam_options
-from pipelines.beam_options import check_beam_args, make_runner, pipeline_options
+from pipelines.beam_options import check_beam_args, make_runner, pipeline_options, waits
 from pipelines.exits import UsageError
 
 
@@ -117,3 +117,33 @@ def test_a_local_pipeline_reaches_for_no_network(monkeypatch: pytest.MonkeyPatch
     _ = total | 'Text' >> beam.Map(str) | 'Write' >> beam.io.WriteToText(str(output), shard_name_template='')
   assert output.read_text() == '6\n'
   assert reached == []
+
+
+_DATAFLOW = '--runner=apache_beam.runners.dataflow.DataflowRunner'
+
+
+def test_workers_of_dataflow_have_one_process_with_few_threads() -> None:
+  debug = pipeline_options([_DATAFLOW]).view_as(DebugOptions)
+  assert (debug.experiments, debug.number_of_worker_harness_threads) == (['no_use_multiple_sdk_containers'], 2)
+
+
+def test_what_is_said_of_workers_stays() -> None:
+  args = [_DATAFLOW, '--experiments=use_multiple_sdk_containers', '--number_of_worker_harness_threads=7']
+  debug = pipeline_options(args).view_as(DebugOptions)
+  assert (debug.experiments, debug.number_of_worker_harness_threads) == (['use_multiple_sdk_containers'], 7)
+  assert not pipeline_options(['--runner=FlinkRunner']).view_as(DebugOptions).experiments
+
+
+@pytest.mark.parametrize(
+  ('args', 'expected'),
+  [
+    ([], True),
+    ([_DATAFLOW], True),
+    ([_DATAFLOW, '--no_wait_until_finish'], False),
+    ([_DATAFLOW, '--template_location=gs://bucket/job'], False),
+    (['--no_wait_until_finish'], True),
+  ],
+)
+def test_only_dataflow_goes_on_alone(args: list[str], expected: bool) -> None:
+  assert waits(args) is expected
+  assert pipeline_options(args).view_as(StandardOptions).no_wait_until_finish is not expected

@@ -3,8 +3,9 @@ import pathlib
 
 import pytest
 
-from pipelines.keys import key_path
-from transforms.identifiers import read_key
+from pipelines.keys import key_path, read_site_key
+from transforms import storage
+from transforms.identifiers import KeyFileError, read_key
 
 
 def test_a_given_key_file_is_used_by_its_absolute_path(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,3 +31,19 @@ def test_without_one_a_key_is_made_once_and_said_so(
   assert read_key(second) == key
   [warning] = caplog.records
   assert str(expected) in warning.getMessage()
+
+
+def test_a_key_of_an_object_store_is_read_there(bucket: str) -> None:
+  with storage.open_write(f'{bucket}/site.key') as file:
+    file.write(bytes(range(32)))
+  assert key_path(f'{bucket}/site.key') == f'{bucket}/site.key'
+  assert read_site_key(f'{bucket}/site.key') == bytes(range(32))
+
+
+@pytest.mark.parametrize(('content', 'text'), [(None, 'cannot be read'), (b'short', 'holds 5 bytes')])
+def test_what_is_no_key_there_is_said(bucket: str, content: bytes | None, text: str) -> None:
+  if content is not None:
+    with storage.open_write(f'{bucket}/site.key') as file:
+      file.write(content)
+  with pytest.raises(KeyFileError, match=text):
+    read_site_key(f'{bucket}/site.key')

@@ -1,0 +1,178 @@
+"""Jobs as Dataflow gets them: what is asked of the service, what is staged, and whether workers need nothing else."""
+
+import json
+import math
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow.dataset as ds
+import pytest
+
+from pipelines.cli import main
+from pipelines.exits import Exit
+from tests.end_to_end.conftest import Chain
+from tests.end_to_end.leaks import Search, armoured
+from tests.end_to_end.planted import write_export
+from tests.end_to_end.planted_texts import NAME, TEXTS
+from tests.end_to_end.test_object_store import upload
+from tests.integration.dataflow_service import Service, dataflow_service
+from tests.integration.worker_environment import install_sdist
+from transforms import storage
+
+IMAGE = 'europe-docker.pkg.dev/clinic/radbeam/dataflow:0.1.0'
+_CHANGING = {'run_id', 'scored_at', 'supersedes_run_id', 'config_digest'}
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _our_package() -> None:
+  install_sdist()
+
+
+@pytest.fixture
+def service(tmp_path: pathlib.Path) -> Iterator[Service]:
+  with dataflow_service(tmp_path) as service:
+    yield service
+
+
+@pytest.fixture
+def site(chain: Chain, bucket: str) -> str:
+  """The bucket with what the jobs read."""
+  upload(chain.export.inbox, f'{bucket}/inbox')
+  upload(chain.root / 'bundle', f'{bucket}/bundle')
+  key = pathlib.Path(chain.key)
+  storage.copy_files([(str(key), f'{bucket}/secret/{key.name}'), (str(chain.export.labels), f'{bucket}/labels.csv')])
+  return bucket
+
+
+def engine(service: Service, bucket: str) -> list[str]:
+  return [
+    *('--runner=DataflowRunner', '--project=clinic', '--region=europe-west3', f'--temp_location={bucket}/temp'),
+    *(f'--dataflow_endpoint={service.address}', '--no_auth', '--sdk_location=container'),
+    *(f'--sdk_container_image={IMAGE}', '--worker_machine_type=n2-standard-4', '--job_name=nightly-score'),
+  ]
+
+
+def score(bucket: str) -> list[str]:
+  return [
+    *('score', '--input', f'{bucket}/inbox', '--bundle', f'{bucket}/bundle', '--output', f'{bucket}/scores'),
+    *('--pseudonym_key_file', f'{bucket}/secret/pseudonym.key', '--max_reject_ratio', '0.9', '--deterministic'),
+  ]
+
+
+def rows(folder: str, to: pathlib.Path) -> dict[tuple[str, int | None], dict[str, Any]]:
+  """All rows of a table in a bucket, by their key."""
+  for file in storage.list_files(folder):
+    copy = to / file.path.removeprefix(f'{folder}/')
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(storage.read_bytes(file.path))
+  table = ds.dataset(to, format='parquet', partitioning=None).to_table().to_pylist()
+  keyed = {(row['source_id'], row['frame']): row for row in table}
+  assert len(keyed) == len(table)
+  return keyed
+
+
+def assert_equal_rows(found: dict[Any, dict[str, Any]], expected: dict[Any, dict[str, Any]]) -> None:
+  assert found.keys() == expected.keys()
+  assert found
+  for key, row in found.items():
+    for name in row.keys() - _CHANGING:
+      assert is_close(row[name], expected[key][name]), name
+
+
+def is_close(one: Any, other: Any) -> bool:
+  if isinstance(one, list):
+    return len(one) == len(other) and all(map(is_close, one, other))
+  if isinstance(one, dict):
+    return one.keys() == other.keys() and all(is_close(one[name], other[name]) for name in one)
+  return math.isclose(one, other, rel_tol=0, abs_tol=1e-6) if isinstance(one, float) else bool(one == other)
+
+
+def test_a_job_is_scored_by_what_was_staged(chain: Chain, site: str, service: Service, tmp_path: pathlib.Path) -> None:
+  assert main([*score(site), *engine(service, site)]) == Exit.DONE, service.output
+  (job,) = service.jobs
+  assert_job_is_as_asked(job, site)
+  found = rows(f'{site}/scores/predictions', tmp_path / 'found')
+  assert_equal_rows(found, chain.by_source('scores/predictions'))
+  assert [file.path for file in storage.list_files(f'{site}/scores') if '.staging' in file.path] == []
+
+
+def assert_job_is_as_asked(job: dict[str, Any], site: str) -> None:
+  environment = job['environment']
+  (pool,) = environment['workerPools']
+  (image,) = pool['sdkHarnessContainerImages']
+  assert image['containerImage'] == pool['workerHarnessContainerImage'] == IMAGE
+  assert pool['machineType'] == 'n2-standard-4'
+  assert pool['numThreadsPerWorker'] == 2
+  assert 'no_use_multiple_sdk_containers' in environment['experiments']
+  options = environment['sdkPipelineOptions']['options']
+  assert (options['project'], options['region'], options['job_name']) == ('clinic', 'europe-west3', 'nightly-score')
+  assert options['pipelineUrl'].startswith(f'{site}/temp/')
+  assert (job['name'], job['type']) == ('nightly-score', 1)  # JOB_TYPE_BATCH, as REST has enums
+
+
+def test_the_launcher_of_a_template_does_not_wait_and_the_job_ends_alone(
+  chain: Chain, site: str, service: Service, tmp_path: pathlib.Path
+) -> None:
+  service.runs = False
+  assert main([*score(site), *engine(service, site), '--no_wait_until_finish']) == Exit.DONE
+  assert [method for method, _ in service.asked] == ['POST']
+  assert list(storage.list_files(f'{site}/scores/runs')) == []
+  service.run(service.jobs[0])
+  (record,) = storage.list_files(f'{site}/scores/runs')
+  assert json.loads(storage.read_bytes(record.path))['state'] == 'done'
+  assert_equal_rows(rows(f'{site}/scores/predictions', tmp_path / 'found'), chain.by_source('scores/predictions'))
+  assert [file.path for file in storage.list_files(f'{site}/scores') if '.staging' in file.path] == []
+
+
+def test_nothing_planted_is_staged_or_asked_for(
+  chain: Chain, site: str, service: Service, tmp_path: pathlib.Path
+) -> None:
+  write_export(tmp_path / 'planted')
+  upload(tmp_path / 'planted/inbox', f'{site}/inbox')
+  service.runs = False
+  assert main([*score(site), *engine(service, site), '--no_wait_until_finish']) == Exit.DONE
+  assert any(NAME in file.path for file in storage.list_files(f'{site}/inbox'))
+  staged = list(storage.list_files(f'{site}/temp'))
+  assert {pathlib.PurePosixPath(file.path).name for file in staged} >= {'pipeline.pb'}
+  content = b'\n'.join(
+    [json.dumps(service.jobs).encode(), *(file.path.encode() + storage.read_bytes(file.path) for file in staged)]
+  )
+  content += armoured(content)
+  assert f'{site}/secret/pseudonym.key'.encode() in content  # the path alone: so functions were unpacked
+  assert Search(TEXTS, [pathlib.Path(chain.key).read_bytes()]).within(content) == []
+
+
+@pytest.mark.parametrize(
+  ('change', 'flag'),
+  [
+    ({'--project': None}, '--project is missing'),
+    ({'--region': None}, '--region is missing'),
+    ({'--temp_location': None}, '--temp_location is missing'),
+    ({'--temp_location': '/tmp/x'}, '--temp_location is /tmp/x'),
+    ({'--sdk_container_image': None}, '--sdk_container_image is missing'),
+    ({'--input': '/data/inbox'}, '--input is /data/inbox'),
+    ({'--output': '/tmp/out'}, '--output is /tmp/out'),
+    ({'--bundle': '/data/bundle'}, '--bundle is /data/bundle'),
+    ({'--pseudonym_key_file': '/etc/key'}, '--pseudonym_key_file must be an object'),
+    ({'--pseudonym_key_file': None}, '--pseudonym_key_file must be an object'),
+    ({'--crosswalk': '/tmp/crosswalk'}, '--crosswalk is a folder of one machine'),
+    (
+      {'--worker_machine_type': 'n1-highcpu-1', '--batch_size': '512'},
+      'the model does not fit: a worker of type n1-highcpu-1 has 0.9 GiB',
+    ),
+  ],
+)
+def test_what_dataflow_cannot_run_is_one_line_and_nothing_is_sent(
+  change: dict[str, str | None], flag: str, site: str, service: Service, capfd: pytest.CaptureFixture[str]
+) -> None:
+  job, *words = score(site)
+  flags = dict(zip(words[: words.index('--deterministic') : 2], words[1::2], strict=False))
+  flags |= dict(word.partition('=')[::2] for word in engine(service, site) if '=' in word)
+  given = [f'{name}={value}' for name, value in (flags | change).items() if value is not None]
+  assert main([job, *given, '--no_auth']) == Exit.USAGE
+  lines = capfd.readouterr().err.splitlines()
+  assert [line for line in lines if not line.startswith('radbeam score: error: ')] == []
+  assert flag in lines[-1]
+  assert service.asked == []
+  assert list(storage.list_files(f'{site}/temp')) == []
