@@ -10,7 +10,7 @@ DEBIAN := dcmtk openjph-tools shellcheck systemd
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test integration crash-points soak lint lock bench bench-quick real fuzz clean
+.PHONY: help setup demo test integration crash-points soak lint lock templates bench bench-quick real fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ lock: $(INSTALLED) ## renew the locks, ours and the workers', after a change of 
 	  setup.py -o deploy/worker/requirements.lock --python-version 3.11
 	$(BIN)/uv pip compile --generate-hashes --no-emit-index-url --no-annotate -c requirements.lock \
 	  deploy/worker/build.in -o deploy/worker/build.lock --python-version 3.11
+
+templates: $(INSTALLED) ## renew the metadata of Dataflow's templates after a change of flags
+	for job in ingest score; do $(BIN)/python -m pipelines.dataflow_template $$job > deploy/dataflow/$$job.json || exit 1; done
 
 bench: $(INSTALLED) ## ingest against bare loops, 8,000 JPEGs and 10,000 small DICOM files, three times: 20 minutes
 	$(BIN)/python -m benchmarks.make_jpegs --output bench-out/jpegs --count 8000 --height 1000 --width 1400 --zips 4

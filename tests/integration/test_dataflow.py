@@ -3,6 +3,8 @@
 import json
 import math
 import pathlib
+import re
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,13 +13,14 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.exits import Exit
+from tests.distribution import ROOT
 from tests.end_to_end.conftest import Chain
 from tests.end_to_end.leaks import Search, armoured
 from tests.end_to_end.planted import write_export
 from tests.end_to_end.planted_texts import NAME, TEXTS
 from tests.end_to_end.test_object_store import upload
 from tests.integration.dataflow_service import Service, dataflow_service
-from tests.integration.worker_environment import install_sdist
+from tests.integration.worker_environment import PYTHON, environment, install_sdist
 from transforms import storage
 
 IMAGE = 'europe-docker.pkg.dev/clinic/radbeam/dataflow:0.1.0'
@@ -141,6 +144,46 @@ def test_nothing_planted_is_staged_or_asked_for(
   content += armoured(content)
   assert f'{site}/secret/pseudonym.key'.encode() in content  # the path alone: so functions were unpacked
   assert Search(TEXTS, [pathlib.Path(chain.key).read_bytes()]).within(content) == []
+
+
+def test_a_template_is_launched_with_its_parameters(
+  chain: Chain, site: str, service: Service, tmp_path: pathlib.Path
+) -> None:
+  template = json.loads((ROOT / 'deploy/dataflow/score.json').read_text())
+  given = {
+    'input': f'{site}/inbox',
+    'bundle': f'{site}/bundle',
+    'output': f'{site}/scores',
+    'pseudonym_key_file': f'{site}/secret/pseudonym.key',
+    'deterministic': 'true',
+    'sdk_container_image': IMAGE,
+  }
+  assert_parameters_are_taken(template, given)
+  # What the service adds, and the address of this one.
+  added = [word for word in engine(service, site) if word.startswith(('--project', '--region', '--temp', '--job_name'))]
+  added += [f'--template_location={site}/temp/job_object', f'--dataflow_endpoint={service.address}', '--no_auth']
+  launched = subprocess.run(
+    [PYTHON, ROOT / 'deploy/dataflow/launch.py', *(f'--{name}={value}' for name, value in given.items()), *added],
+    env=environment(tmp_path) | {'RADBEAM_JOB': 'score'},
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert launched.returncode == Exit.DONE, launched.stderr
+  assert service.asked == []  # the launcher's own service creates the job, from what the launcher leaves
+  job = json.loads(storage.read_bytes(f'{site}/temp/job_object'))
+  assert job['environment']['workerPools'][0]['workerHarnessContainerImage'] == IMAGE
+  service.run(job)
+  assert_equal_rows(rows(f'{site}/scores/predictions', tmp_path / 'found'), chain.by_source('scores/predictions'))
+
+
+def assert_parameters_are_taken(template: dict[str, Any], given: dict[str, str]) -> None:
+  """As the service checks them before it starts a launcher."""
+  parameters = {parameter['name']: parameter for parameter in template['parameters']}
+  assert {name for name, one in parameters.items() if not one.get('isOptional')} <= given.keys() <= parameters.keys()
+  for name, value in given.items():
+    assert all(re.search(regex, value) for regex in parameters[name]['regexes']), name
 
 
 @pytest.mark.parametrize(
