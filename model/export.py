@@ -16,11 +16,13 @@ import tensorflow as tf
 
 from model import bundle as layout
 from model.bundle import Bundle, BundleError, decision_facts, file_digests, model_digest, to_json
+from model.calibration import Calibration, CalibrationMethod, fit
 from model.dataset import Dataset, count_facts
-from model.metrics import Scored, compute_metrics, youden_threshold
+from model.metrics import Scored, compute_metrics
 from model.model_card import model_card
 from model.report.plots import history_figure, to_png
 from model.signatures import ServingModel
+from model.thresholds import YOUDEN, ThresholdRule, choose_threshold
 from model.training import EpochRow, Trained
 from model.training_statistics import training_statistics
 from transforms import storage
@@ -39,12 +41,16 @@ class BundleOptions:
     version: None takes the beginning of the model digest.
     positive_label: for two classes; None takes the one that does not read as normal.
     overwrite: whether an existing bundle is replaced.
+    calibration: how scores become probabilities; fitted on the validation split.
+    threshold_rule: how the threshold is chosen, on the calibrated validation scores.
   """
 
   name: str
   version: str | None = None
   positive_label: str | None = None
   overwrite: bool = False
+  calibration: CalibrationMethod = 'identity'
+  threshold_rule: ThresholdRule = YOUDEN
 
 
 def write_bundle(trained: Trained, dataset: Dataset, path: str | pathlib.Path, options: BundleOptions) -> Bundle:
@@ -56,12 +62,13 @@ def write_bundle(trained: Trained, dataset: Dataset, path: str | pathlib.Path, o
   """
   target = pathlib.Path(path)
   check_target(target, options.overwrite)
-  scored = score_validation(trained, dataset, options.positive_label)
+  calibration = fit(options.calibration, trained.validation.truth, trained.validation.scores)
+  scored = score_validation(trained, dataset, options, calibration)
   staging = target.with_name(f'.{target.name}-{uuid.uuid4().hex}')
   staging.mkdir(parents=True)
   try:
-    _write_files(staging, trained, dataset, scored)
-    bundle = _describe(staging, trained, dataset, scored, options)
+    _write_files(staging, trained, dataset, scored, calibration)
+    bundle = _describe(staging, trained, dataset, scored, options, calibration)
     _write_text(staging / layout.BUNDLE_FILE, to_json(bundle))
     _put_in_place(staging, target)
   finally:
@@ -101,16 +108,19 @@ def choose_positive(labels: Sequence[str], wanted: str | None) -> int | None:
   return 0 if normal[1] and not normal[0] else 1
 
 
-def score_validation(trained: Trained, dataset: Dataset, positive_label: str | None) -> Scored:
-  """The validation scores with the threshold chosen on them (Youden)."""
-  truth, scores = trained.validation.truth, trained.validation.scores
-  positive = choose_positive(dataset.labels, positive_label)
-  threshold = None if positive is None else youden_threshold(truth == positive, scores[:, positive])
+def score_validation(trained: Trained, dataset: Dataset, options: BundleOptions, calibration: Calibration) -> Scored:
+  """The calibrated validation scores with the threshold chosen on them."""
+  truth, scores = trained.validation.truth, calibration.apply(trained.validation.scores)
+  positive = choose_positive(dataset.labels, options.positive_label)
+  rule = options.threshold_rule
+  threshold = None if positive is None else choose_threshold(rule, truth == positive, scores[:, positive])
   return Scored(dataset.labels, truth, scores, positive, threshold)
 
 
-def _write_files(root: pathlib.Path, trained: Trained, dataset: Dataset, scored: Scored) -> None:
-  model = ServingModel(trained.network, dataset.transform_graph, dataset.spec)
+def _write_files(
+  root: pathlib.Path, trained: Trained, dataset: Dataset, scored: Scored, calibration: Calibration
+) -> None:
+  model = ServingModel(trained.network, dataset.transform_graph, dataset.spec, calibration)
   tf.saved_model.save(model, str(root / layout.SAVED_MODEL), signatures=model.signatures())
   shutil.copytree(dataset.transform_graph, root / layout.TRANSFORM_GRAPH)
   trained.network.save(root / layout.NETWORK_FILE)
@@ -122,7 +132,14 @@ def _write_files(root: pathlib.Path, trained: Trained, dataset: Dataset, scored:
   _write_text(root / layout.EVALUATION_FILE, _json(compute_metrics(scored)))
 
 
-def _describe(root: pathlib.Path, trained: Trained, dataset: Dataset, scored: Scored, options: BundleOptions) -> Bundle:
+def _describe(
+  root: pathlib.Path,
+  trained: Trained,
+  dataset: Dataset,
+  scored: Scored,
+  options: BundleOptions,
+  calibration: Calibration,
+) -> Bundle:
   facts: dict[str, Any] = {
     'path': root,
     'name': options.name,
@@ -130,12 +147,13 @@ def _describe(root: pathlib.Path, trained: Trained, dataset: Dataset, scored: Sc
     'labels': dataset.labels,
     'positive_label': None if scored.positive is None else dataset.labels[scored.positive],
     'threshold': scored.threshold,
-    'calibration': dict(layout.IDENTITY),
+    'calibration': calibration.to_facts(),
     'spec': dataset.spec,
     'dataset_digest': dataset.digest,
     'pseudonym_key_fingerprint': dataset.pseudonym_key_fingerprint,
     'intended_use': count_facts(dataset, INTENDED_USE_COLUMNS),
-    'recipe': asdict(trained.options) | {'best_epoch': trained.best_epoch},
+    'recipe': asdict(trained.options)
+    | {'best_epoch': trained.best_epoch, 'threshold_rule': asdict(options.threshold_rule)},
     'metrics': compute_metrics(scored),
     'versions': _versions(),
     'synthetic': dataset.synthetic,

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from model.calibration import IDENTITY, LEAST_SCORE, Calibration
 from transforms.preprocess import PreprocessSpec
 
 LEVELS: Final = 256
@@ -35,12 +36,37 @@ def both_columns(output: tf.Tensor) -> tf.Tensor:
   return tf.concat([1.0 - output, output], axis=1) if output.shape[-1] == 1 else output
 
 
-class ServingModel(tf.Module):
-  """A network together with the transform graph."""
+def calibrated(scores: tf.Tensor, calibration: Calibration) -> tf.Tensor:
+  """`Calibration.apply` as graph operations: float32 [N, K]."""
+  if calibration.method == 'temperature':
+    return tf.nn.softmax(tf.math.log(tf.maximum(scores, LEAST_SCORE)) / calibration.temperature)
+  if calibration.method == 'isotonic':
+    second = _interpolated(scores[:, 1], calibration)
+    return tf.stack([1.0 - second, second], axis=1)
+  return scores
 
-  def __init__(self, network: keras.Model, transform_graph: str | pathlib.Path, spec: PreprocessSpec) -> None:
+
+def _interpolated(scores: tf.Tensor, calibration: Calibration) -> tf.Tensor:
+  knots, values = tf.constant(calibration.knots), tf.constant(calibration.values)
+  right = tf.clip_by_value(tf.searchsorted(knots, scores, side='right'), 1, len(calibration.knots) - 1)
+  x_left, x_right = tf.gather(knots, right - 1), tf.gather(knots, right)
+  share = tf.clip_by_value(tf.math.divide_no_nan(scores - x_left, x_right - x_left), 0.0, 1.0)
+  return tf.gather(values, right - 1) * (1.0 - share) + tf.gather(values, right) * share
+
+
+class ServingModel(tf.Module):
+  """A network together with the transform graph, and how its scores become probabilities."""
+
+  def __init__(
+    self,
+    network: keras.Model,
+    transform_graph: str | pathlib.Path,
+    spec: PreprocessSpec,
+    calibration: Calibration = IDENTITY,
+  ) -> None:
     super().__init__()
     self.network = network
+    self.calibration = calibration
     self.transform = load_transform(transform_graph)
     self.spec = spec
     self.levels = tf.constant(grey_levels(self.transform, spec.shape).numpy())
@@ -83,7 +109,7 @@ class ServingModel(tf.Module):
 
   def _score(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
     images = tf.ensure_shape(images, [None, *self.spec.shape])
-    return {'scores': both_columns(self.network(images, training=False))}
+    return {'scores': calibrated(both_columns(self.network(images, training=False)), self.calibration)}
 
 
 def _strings(name: str) -> tf.TensorSpec:

@@ -247,6 +247,12 @@ class TrainJobOptions(JobOptions):
   strategy: Literal['auto', 'one_device', 'mirrored'] = Flag('how the devices share the work', 'auto').field()
   augment: Literal['none', 'light', 'standard'] = Flag('random changes to the training images', 'light').field()
   positive_label: str | None = Flag('of two labels, the one whose probability is given', None, 'LABEL').field()
+  calibration: Literal['identity', 'temperature', 'isotonic'] = Flag(
+    'how scores become probabilities, fitted on the validation split', 'temperature'
+  ).field()
+  threshold_rule: str = Flag(
+    'youden, sensitivity>=X, specificity>=X, or cost=X: X false alarms are as bad as a missed case', 'youden', 'RULE'
+  ).field()
   name: str = Flag('of the model; default: its architecture', '', 'NAME', is_path_part).field()
   model_version: str | None = Flag(
     'of the model; default: the beginning of its digest', None, 'VERSION', is_path_part

@@ -7,6 +7,7 @@ from typing import Final
 from model.bundle import BUNDLE_FILE
 from model.dataset import Dataset, open_dataset
 from model.export import BundleOptions, check_target, choose_positive, write_bundle
+from model.thresholds import ThresholdRule, parse_rule
 from model.training import EpochRow, TrainOptions, train
 from pipelines.exits import Exit, UsageError
 from pipelines.options import TrainJobOptions
@@ -25,12 +26,12 @@ def run(options: TrainJobOptions, beam_args: Sequence[str]) -> Exit:
   dataset = open_dataset(options.dataset)
   recipe = train_options(options)
   _check_positive(dataset, options.positive_label)
+  named = _bundle_options(options, len(dataset.labels))
   _LOG.info('%s on %s', recipe.architecture, _counts(dataset))
   if options.dry_run:
     _LOG.info('would train for at most %d epochs; nothing was written', recipe.epochs)
     return Exit.DONE
   trained = train(dataset, recipe, _log_epoch)
-  named = BundleOptions(options.model_name, options.model_version, options.positive_label, options.overwrite)
   with written_folder(options.bundle, BUNDLE_FILE) as folder:
     bundle = write_bundle(trained, dataset, folder, named)
   best = trained.history[trained.best_epoch - 1]
@@ -59,6 +60,27 @@ def train_options(options: TrainJobOptions) -> TrainOptions:
     )
   except ValueError as error:
     raise UsageError(str(error)) from error
+
+
+def _bundle_options(options: TrainJobOptions, classes: int) -> BundleOptions:
+  """How the bundle is named and decides; looked at before hours of training."""
+  if options.calibration == 'isotonic' and classes != 2:
+    raise UsageError(f'--calibration is isotonic, the dataset has {classes} labels; it needs two: take temperature')
+  return BundleOptions(
+    options.model_name,
+    options.model_version,
+    options.positive_label,
+    options.overwrite,
+    options.calibration,
+    _threshold_rule(options.threshold_rule),
+  )
+
+
+def _threshold_rule(text: str) -> ThresholdRule:
+  try:
+    return parse_rule(text)
+  except ValueError as error:
+    raise UsageError(f'--{error}') from error
 
 
 def _check_positive(dataset: Dataset, wanted: str | None) -> None:

@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from model.bundle import Bundle, BundleError, load_bundle
+from model.bundle import SAVED_MODEL, Bundle, BundleError, load_bundle
+from model.calibration import CalibrationMethod, from_facts
 from model.dataset import Dataset
 from model.drift import read_training
 from model.export import BundleOptions, choose_positive, write_bundle
 from model.input_data import read_examples
+from model.signatures import ServingModel
+from model.thresholds import parse_rule
 from model.training import Trained
 from transforms.statistics import score_bin
 
@@ -163,3 +167,20 @@ def test_reading_a_bundle_does_not_load_tensorflow(bundle: Bundle) -> None:
   code = 'import sys; from model.bundle import load_bundle; load_bundle(sys.argv[1]).verify()'
   code += "; sys.exit(any(name in sys.modules for name in ('tensorflow', 'apache_beam', 'sklearn')))"
   subprocess.run([sys.executable, '-c', code, str(bundle.path)], check=True)
+
+
+@pytest.mark.parametrize('method', ['temperature', 'isotonic'])
+def test_a_bundle_scores_as_it_was_calibrated(
+  trained: Trained, dataset: Dataset, tmp_path: pathlib.Path, method: CalibrationMethod
+) -> None:
+  options = BundleOptions('cnn', calibration=method, threshold_rule=parse_rule('sensitivity>=0.9'))
+  bundle = write_bundle(trained, dataset, tmp_path / 'bundle', options)
+  calibration = from_facts(bundle.calibration)
+  assert calibration.method == method
+  images = next(iter(read_examples(dataset, 'val').batch(8)))['image']
+  pixels = tf.reshape(tf.io.decode_raw(images, tf.uint8), [-1, *dataset.spec.shape])
+  signatures = tf.saved_model.load(str(tmp_path / 'bundle' / SAVED_MODEL)).signatures
+  plain = ServingModel(trained.network, dataset.transform_graph, dataset.spec).score_pixels(pixels)['scores']
+  found = signatures['pixels'](pixels=pixels)['scores']
+  np.testing.assert_allclose(found, calibration.apply(plain.numpy()), atol=1e-5)
+  assert bundle.recipe['threshold_rule'] == {'kind': 'sensitivity', 'value': 0.9}
