@@ -12,7 +12,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow.parquet as pq
 
-from pipelines.beam_options import make_runner, pipeline_options, runs_here
+from pipelines.beam_options import make_runner, pipeline_options, runs_here, waits
 from pipelines.crosswalk import staging_folder
 from pipelines.dataset_publish import RECORD, DatasetRun, publish_dataset
 from pipelines.dataset_shards import Annotator, DatasetSpec, write_dataset_shard
@@ -27,6 +27,7 @@ from pipelines.run_record import code_version, new_run_id, now
 from pipelines.staging import ShardResult, digest_of, find_finished, write_marker
 from transforms import storage
 from transforms.concurrency import usable_cores
+from transforms.features_alone_beam import AnalyzeFeaturesAlone
 from transforms.features_beam import AnalyzeFeatures
 from transforms.identifiers import Pseudonyms
 from transforms.inputs import Input
@@ -59,6 +60,10 @@ def run(options: IngestOptions, beam_args: Sequence[str], *, synthetic: bool = F
     return Exit.DONE
   key = key_path(options.pseudonym_key_file)
   dataset = replace(_dataset_run(options, spec, key), synthetic=synthetic)
+  if not waits(beam_args):
+    _submit(inputs, spec, dataset, key, beam_args)
+    _LOG.info('submitted; the dataset is there when its dataset.json is')
+    return Exit.DONE
   pipeline = beam.Pipeline(runner=make_runner(beam_args), options=pipeline_options(beam_args))
   with (
     tempfile.TemporaryDirectory(prefix='radbeam-') as temporary,
@@ -67,9 +72,26 @@ def run(options: IngestOptions, beam_args: Sequence[str], *, synthetic: bool = F
   ):
     # tf.Transform writes through TensorFlow, which not every object store can be given to.
     is_near = runs_here(beam_args) and not storage.is_local(dataset.staging)
-    graph = storage.join(temporary if is_near else dataset.staging, 'transform_graph', uuid.uuid4().hex)
-    build(pipeline, inputs, spec, dataset, key, graph)
+    build(pipeline, inputs, spec, dataset, key, _graph_folder(temporary if is_near else dataset.staging))
   return _finish(options, dataset)
+
+
+def _submit(
+  inputs: Sequence[Input], spec: DatasetSpec, dataset: DatasetRun, key: str, beam_args: Sequence[str]
+) -> None:
+  """Hands the pipeline to its engine, which goes on alone, and removes what was staged as well."""
+  with beam.Pipeline(runner=make_runner(beam_args), options=pipeline_options(beam_args)) as pipeline:
+    record = build(pipeline, inputs, spec, dataset, key, _graph_folder(dataset.staging))
+    # A step of its own: should it be repeated, publishing is not.
+    _ = record | 'Published' >> beam.Reshuffle() | 'RemoveStaged' >> beam.Map(_tidy, dataset)
+
+
+def _graph_folder(base: str) -> str:
+  return storage.join(base, 'transform_graph', uuid.uuid4().hex)
+
+
+def _tidy(_: str, dataset: DatasetRun) -> None:
+  _remove_staged(dataset)
 
 
 def dataset_spec(options: IngestOptions) -> DatasetSpec:
@@ -127,12 +149,13 @@ def build(
     | 'WriteShards' >> WriteDatasetShards(spec, dataset.staging, key)
   )
   flagged = results | 'FlagDuplicates' >> FlagDuplicates(dataset.staging, 'index')
+  analyze = AnalyzeFeatures if storage.is_local(graph_folder) else AnalyzeFeaturesAlone
   near = flagged.results | 'FindNearDuplicates' >> FindNearDuplicates(dataset.near_duplicate_bits)
   graph = (
     results
     | 'ReadTrainSums' >> beam.FlatMap(train_sums)
     | 'AnalyzeFeatures'
-    >> AnalyzeFeatures(
+    >> analyze(
       spec.decode.spec.shape,
       dataset.scaling,
       spec.labels != 'none',
@@ -209,10 +232,14 @@ def train_sums(result: ShardResult) -> list[dict[str, Any]]:
   return rows
 
 
-def _finish(options: IngestOptions, dataset: DatasetRun) -> Exit:
+def _remove_staged(dataset: DatasetRun) -> None:
   storage.delete_tree(dataset.staging)
   if dataset.crosswalk:
     storage.delete_tree(staging_folder(dataset.crosswalk))
+
+
+def _finish(options: IngestOptions, dataset: DatasetRun) -> Exit:
+  _remove_staged(dataset)
   record = json.loads(storage.read_bytes(storage.join(options.output, RECORD)))
   counts = ', '.join(f'{split} {sum(labels.values())}' for split, labels in record['counts'].items())
   sources, rows = record['sources']['written'], record['rows']

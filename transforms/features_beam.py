@@ -15,11 +15,13 @@ Row = dict[str, Any]
 Sums = tuple[int, ...]
 
 
-def _by_label(row: Row) -> tuple[str, Sums]:
+def key_by_label(row: Row) -> tuple[str, Sums]:
+  """A row's sums under its label, '' for none."""
   return row.get('label') or '', tuple(int(row[name]) for name in SUMS)
 
 
-def _add(several: Iterable[Sums]) -> Sums:
+def add_sums(several: Iterable[Sums]) -> Sums:
+  """Sums of sums."""
   return tuple(map(sum, zip(*several, strict=True)))
 
 
@@ -55,8 +57,8 @@ class AnalyzeFeatures(beam.PTransform):
     """Adds up, analyses, writes, tidies."""
     totals = (
       rows
-      | 'KeyByLabel' >> beam.Map(_by_label)
-      | 'AddSums' >> beam.CombinePerKey(_add)
+      | 'KeyByLabel' >> beam.Map(key_by_label)
+      | 'AddSums' >> beam.CombinePerKey(add_sums)
       | 'ToFeatures' >> beam.Map(_to_features, self.labelled)
     )
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(feature_spec(self.labelled)))

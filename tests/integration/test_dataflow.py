@@ -18,7 +18,7 @@ from tests.end_to_end.conftest import Chain
 from tests.end_to_end.leaks import Search, armoured
 from tests.end_to_end.planted import write_export
 from tests.end_to_end.planted_texts import NAME, TEXTS
-from tests.end_to_end.test_object_store import upload
+from tests.end_to_end.test_object_store import facts, upload
 from tests.integration.dataflow_service import Service, dataflow_service
 from tests.integration.worker_environment import PYTHON, environment, install_sdist
 from transforms import storage
@@ -112,6 +112,27 @@ def assert_job_is_as_asked(job: dict[str, Any], site: str) -> None:
   assert (options['project'], options['region'], options['job_name']) == ('clinic', 'europe-west3', 'nightly-score')
   assert options['pipelineUrl'].startswith(f'{site}/temp/')
   assert (job['name'], job['type']) == ('nightly-score', 1)  # JOB_TYPE_BATCH, as REST has enums
+
+
+@pytest.mark.parametrize('wait', [True, False])
+def test_a_dataset_is_made_by_what_was_staged(
+  wait: bool, chain: Chain, site: str, service: Service, tmp_path: pathlib.Path
+) -> None:
+  service.runs = wait
+  ingest = chain.ingest('dataset', *engine(service, site), *(() if wait else ('--no_wait_until_finish',)))
+  places = {str(chain.export.inbox): 'inbox', str(chain.export.labels): 'labels.csv', chain.key: 'secret/pseudonym.key'}
+  places[str(chain.root / 'dataset')] = 'dataset'
+  assert main([f'{site}/{places[word]}' if word in places else word for word in ingest]) == Exit.DONE, service.output
+  if not wait:
+    assert not storage.exists(f'{site}/dataset/dataset.json')
+    service.run(service.jobs[0])
+  assert_job_is_as_asked(service.jobs[0], site)
+  there = json.loads(storage.read_bytes(f'{site}/dataset/dataset.json'))
+  here = json.loads((chain.root / 'dataset/dataset.json').read_text())
+  assert facts(there) == facts(here)
+  assert storage.exists(f'{site}/dataset/transform_graph/transform_fn/saved_model.pb')
+  assert_equal_rows(rows(f'{site}/dataset/index', tmp_path / 'found'), chain.by_source('dataset/index'))
+  assert [file.path for file in storage.list_files(f'{site}/dataset') if '.staging' in file.path] == []
 
 
 def test_the_launcher_of_a_template_does_not_wait_and_the_job_ends_alone(

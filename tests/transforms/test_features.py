@@ -10,7 +10,9 @@ from apache_beam.testing.util import assert_that, equal_to
 from numpy.typing import NDArray
 
 from transforms.features import LABEL_VOCABULARY, Scaling, make_preprocessing_fn
+from transforms.features_alone_beam import AnalyzeFeaturesAlone
 from transforms.features_beam import AnalyzeFeatures
+from transforms.local_copies import local_folder
 
 SHAPE = (16, 24, 1)
 LABELS = ['viral', 'normal', 'viral', 'bacterial', 'viral', 'normal']
@@ -26,17 +28,19 @@ def _analyze(
   runner: FnApiRunner,
   scaling: Scaling = 'standard',
   labelled: bool = True,
+  bucket: str = '',
 ) -> tft.TFTransformOutput:
   images = _images(len(labels)).astype(np.int64)
   rows = [
     {'pixel_sum': int(i.sum()), 'pixel_sumsq': int((i**2).sum()), 'pixel_count': i.size, 'label': label}
     for i, label in zip(images, labels, strict=True)
   ]
-  path = str(folder / 'graph')
+  path = f'{bucket}/graph' if bucket else str(folder / 'graph')
+  analyze = AnalyzeFeaturesAlone if bucket else AnalyzeFeatures
   with beam.Pipeline(runner=runner) as pipeline:
-    written = pipeline | beam.Create(rows) | AnalyzeFeatures(SHAPE, scaling, labelled, path)
+    written = pipeline | beam.Create(rows) | analyze(SHAPE, scaling, labelled, path)
     assert_that(written, equal_to([path]))
-  return tft.TFTransformOutput(path)
+  return tft.TFTransformOutput(str(local_folder(path)))
 
 
 def _network_input(output: tft.TFTransformOutput, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -76,6 +80,14 @@ def test_a_dataset_without_labels_is_scaled_all_the_same(
 ) -> None:
   output = _analyze(tmp_path, [None] * 3, runner, labelled=labelled)
   assert abs(_network_input(output, _images(3)).mean()) < 1e-6
+
+
+def test_a_graph_that_was_made_apart_and_copied_to_a_bucket_is_the_same(
+  tmp_path: pathlib.Path, runner: FnApiRunner, bucket: str
+) -> None:
+  apart, here = (_analyze(tmp_path, list(LABELS), runner, bucket=to) for to in (bucket, ''))
+  assert np.array_equal(_network_input(apart, _images()), _network_input(here, _images()))
+  assert apart.vocabulary_by_name(LABEL_VOCABULARY) == here.vocabulary_by_name(LABEL_VOCABULARY)
 
 
 def test_images_of_one_grey_level_do_not_divide_by_zero(tmp_path: pathlib.Path, runner: FnApiRunner) -> None:
