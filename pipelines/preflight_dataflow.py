@@ -20,7 +20,7 @@ _REQUIRED: Final = {
   'temp_location': 'a folder gs://… for what is staged',
 }
 # What workers open themselves; the launcher reads the files of rules.
-_OPENED_BY_WORKERS: Final = ('input', 'output', 'bundle')
+_OPENED_BY_WORKERS: Final = ('input', 'inbox', 'output', 'bundle')
 
 
 def check_dataflow(job: str, options: Any, beam_args: Sequence[str]) -> None:

@@ -149,13 +149,19 @@ def test_the_launcher_of_a_template_does_not_wait_and_the_job_ends_alone(
   assert [file.path for file in storage.list_files(f'{site}/scores') if '.staging' in file.path] == []
 
 
+@pytest.mark.parametrize('job', ['ingest', 'score'])
 def test_nothing_planted_is_staged_or_asked_for(
-  chain: Chain, site: str, service: Service, tmp_path: pathlib.Path
+  job: str, chain: Chain, site: str, service: Service, tmp_path: pathlib.Path
 ) -> None:
   write_export(tmp_path / 'planted')
   upload(tmp_path / 'planted/inbox', f'{site}/inbox')
+  storage.copy_files([(str(tmp_path / 'planted/labels.csv'), f'{site}/labels.csv')])
   service.runs = False
-  assert main([*score(site), *engine(service, site), '--no_wait_until_finish']) == Exit.DONE
+  command = score(site) if job == 'score' else ['ingest', '--labels', f'{site}/labels.csv', *score(site)[1:-1]]
+  if job == 'ingest':
+    at = command.index('--bundle')
+    del command[at : at + 2]
+  assert main([*command, *engine(service, site), '--no_wait_until_finish']) == Exit.DONE
   assert any(NAME in file.path for file in storage.list_files(f'{site}/inbox'))
   staged = list(storage.list_files(f'{site}/temp'))
   assert {pathlib.PurePosixPath(file.path).name for file in staged} >= {'pipeline.pb'}
