@@ -23,7 +23,7 @@ demo: $(INSTALLED) ## the whole chain on a small synthetic export, into $(DEMO)/
 test: $(INSTALLED) ## all tests; a skipped one is a failure
 	$(BIN)/python -m pytest
 
-integration: $(INSTALLED) $(BIN)/promtool $(BIN)/hadolint $(BIN)/beam-boot .venv-airflow/.installed .venv-worker/.installed ## against tools of others, which it installs from Debian (as root, or by sudo)
+integration: $(INSTALLED) $(BIN)/promtool $(BIN)/hadolint $(BIN)/beam-boot $(BIN)/prism .venv-airflow/.installed .venv-worker/.installed ## against tools of others, which it installs from Debian (as root, or by sudo)
 	@{ command -v dcml2pnm && command -v ojph_compress && command -v shellcheck && command -v systemd-analyze; } >/dev/null || \
 	  { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy $(DEBIAN); } || \
 	  { echo 'make integration needs $(DEBIAN), and apt-get could not install them' >&2; exit 1; }
@@ -47,6 +47,13 @@ $(BIN)/beam-boot: | $(INSTALLED)
 	  version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("apache-beam"))') && \
 	  GOBIN="$$folder" go install "github.com/apache/beam/sdks/v2/python/container@v$$version" && \
 	  install -m 755 "$$folder/container" $@
+
+# Beam's portable runner; its modules and their build take 1.5 GB of Go's caches.
+$(BIN)/prism: | $(INSTALLED)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	  version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("apache-beam"))') && \
+	  GOBIN="$$folder" go install "github.com/apache/beam/sdks/v2/go/cmd/prism@v$$version" && \
+	  install -m 755 "$$folder/prism" $@
 
 # What the image of workers holds, without the image: 2.9 GB. Our own package is put there by the tests, as it is now.
 .venv-worker/.installed: deploy/worker/requirements.lock deploy/worker/build.lock | $(INSTALLED)
