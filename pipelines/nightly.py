@@ -31,7 +31,6 @@ from pipelines.night_leftovers import find_leftovers, remove_leftovers, remove_s
 from pipelines.night_options import NightlyOptions
 from pipelines.night_record import add_up, last_nights, night_record, state_of, unfinished_slices, watched
 from pipelines.night_work import plan_work
-from pipelines.preflight_dataflow import check_model
 from pipelines.run_record import after_all_others, commit_record, new_run_id, now, read_record, recorded_runs
 from pipelines.studies import publish_studies
 from pipelines.telemetry import timed_run
@@ -53,7 +52,10 @@ def run(options: NightlyOptions, beam_args: Sequence[str]) -> Exit:
   started = now()
   bundle = load_bundle(current_bundle(options.bundle))
   bundle.verify()
-  check_model(bundle, options.batch_size, beam_args)
+  if beam_args:
+    from pipelines.preflight_dataflow import check_model  # here: a night with nothing new needs no Beam
+
+    check_model(bundle, options.batch_size, beam_args)
   decode = decode_options(options, bundle.spec)
   inbox = existing_inputs(options.inbox, '--inbox')
   if options.dry_run:
