@@ -6,7 +6,6 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
 
 CalibrationMethod = Literal['identity', 'temperature', 'isotonic']
 
@@ -86,6 +85,8 @@ def fit(method: CalibrationMethod, truth: NDArray[np.int64], scores: NDArray[np.
 
 
 def _fit_isotonic(truth: NDArray[np.int64], scores: NDArray[np.float32]) -> Calibration:
+  from sklearn.isotonic import IsotonicRegression  # of the extra `train`: workers apply a map, and fit none
+
   if scores.shape[1] != 2:
     raise ValueError(f'calibration is isotonic, there are {scores.shape[1]} classes; it needs two: take temperature')
   line = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds='clip').fit(scores[:, 1].astype(np.float64), truth == 1)

@@ -8,7 +8,6 @@ That is no loss: what it analyses is one row per class.
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner
 
 from transforms import storage
 from transforms.features import SUMS, Scaling
-from transforms.features_beam import AnalyzeFeatures, Row, add_sums, key_by_label
+from transforms.features_beam import AnalyzeFeatures, Row, add_sums, gathered, key_by_label
 
 
 @dataclass(eq=False)
@@ -48,10 +47,11 @@ def _analyze(totals: list[tuple[str, tuple[int, ...]]], values: dict[str, Any], 
   rows = [{'label': label or None, **dict(zip(SUMS, sums, strict=True))} for label, sums in sorted(totals)]
   with tempfile.TemporaryDirectory(prefix='radbeam-') as folder:
     _run_alone(values | {'rows': rows, 'output_dir': f'{folder}/graph'})
-    root = pathlib.Path(folder, 'graph')
+    root = gathered(f'{folder}/graph')
     files = sorted(file for file in root.rglob('*') if file.is_file())
-    storage.copy_files([(str(file), storage.join(output_dir, file.relative_to(root).as_posix())) for file in files])
-  return output_dir
+    target = storage.join(output_dir, root.name)  # of this attempt: an engine may make several, also at once
+    storage.copy_files([(str(file), storage.join(target, file.relative_to(root).as_posix())) for file in files])
+  return target
 
 
 def _run_alone(job: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from numpy.typing import NDArray
 
 from transforms.features import Scaling
-from transforms.features_beam import AnalyzeFeatures
+from transforms.features_beam import AnalyzeFeatures, gathered
 from transforms.preprocess import PreprocessSpec
 
 SPEC = PreprocessSpec(image_size=32)
@@ -71,7 +72,9 @@ def write_graph(path: pathlib.Path, items: Sequence[Item], spec: PreprocessSpec,
   labelled = any(item.label is not None for item in items)
   with beam.Pipeline(runner=FnApiRunner()) as pipeline:
     rows = pipeline | beam.Create([sums(item) for item in items])
-    _ = rows | AnalyzeFeatures(spec.shape, scaling, labelled, str(path))
+    _ = rows | AnalyzeFeatures(spec.shape, scaling, labelled, f'{path}.made')
+  gathered(f'{path}.made').rename(path)
+  shutil.rmtree(f'{path}.made')
 
 
 def encode(item: Item) -> bytes:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from transforms.features import LABEL_VOCABULARY, Scaling, make_preprocessing_fn
 from transforms.features_alone_beam import AnalyzeFeaturesAlone
-from transforms.features_beam import AnalyzeFeatures
+from transforms.features_beam import AnalyzeFeatures, gathered
 from transforms.local_copies import local_folder
 
 SHAPE = (16, 24, 1)
@@ -39,8 +39,8 @@ def _analyze(
   analyze = AnalyzeFeaturesAlone if bucket else AnalyzeFeatures
   with beam.Pipeline(runner=runner) as pipeline:
     written = pipeline | beam.Create(rows) | analyze(SHAPE, scaling, labelled, path)
-    assert_that(written, equal_to([path]))
-  return tft.TFTransformOutput(str(local_folder(path)))
+    assert_that(written | beam.Map(lambda graph: graph.rpartition('/')[0]), equal_to([path]))
+  return tft.TFTransformOutput(str(gathered(local_folder(path))))
 
 
 def _network_input(output: tft.TFTransformOutput, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -95,7 +95,7 @@ def test_images_of_one_grey_level_do_not_divide_by_zero(tmp_path: pathlib.Path, 
   row = {'pixel_sum': 9 * size, 'pixel_sumsq': 81 * size, 'pixel_count': size, 'label': None}
   with beam.Pipeline(runner=runner) as pipeline:
     _ = pipeline | beam.Create([row]) | AnalyzeFeatures(SHAPE, 'standard', False, str(tmp_path / 'graph'))
-  scaled = _network_input(tft.TFTransformOutput(str(tmp_path / 'graph')), np.full((1, *SHAPE), 9, np.uint8))
+  scaled = _network_input(tft.TFTransformOutput(str(gathered(tmp_path / 'graph'))), np.full((1, *SHAPE), 9, np.uint8))
   assert np.all(scaled == 0)
 
 
@@ -107,7 +107,7 @@ def test_an_empty_train_split_gives_finite_floats(tmp_path: pathlib.Path, runner
 def test_the_graph_names_no_path_and_leaves_nothing_beside_it(tmp_path: pathlib.Path, runner: FnApiRunner) -> None:
   _analyze(tmp_path, list(LABELS), runner)
   assert [path.name for path in tmp_path.iterdir()] == ['graph']
-  files = [path for path in tmp_path.rglob('*') if path.is_file()]
+  files = [path for path in gathered(tmp_path / 'graph').rglob('*') if path.is_file()]
   assert files
   assert not [path for path in files if tmp_path.name.encode() in path.read_bytes()]
 
