@@ -6,7 +6,7 @@ SEED ?= 1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
-DEBIAN := dcmtk openjph-tools shellcheck systemd
+DEBIAN := dcmtk default-jdk-headless openjph-tools shellcheck systemd
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
@@ -23,8 +23,8 @@ demo: $(INSTALLED) ## the whole chain on a small synthetic export, into $(DEMO)/
 test: $(INSTALLED) ## all tests; a skipped one is a failure
 	$(BIN)/python -m pytest
 
-integration: $(INSTALLED) $(BIN)/promtool $(BIN)/hadolint $(BIN)/beam-boot $(BIN)/prism .venv-airflow/.installed .venv-worker/.installed ## against tools of others, which it installs from Debian (as root, or by sudo)
-	@{ command -v dcml2pnm && command -v ojph_compress && command -v shellcheck && command -v systemd-analyze; } >/dev/null || \
+integration: $(INSTALLED) $(BIN)/promtool $(BIN)/hadolint $(BIN)/beam-boot $(BIN)/prism .cache/flink/.unpacked .venv-airflow/.installed .venv-worker/.installed ## against tools of others, which it installs from Debian (as root, or by sudo)
+	@{ command -v dcml2pnm && command -v javac && command -v ojph_compress && command -v shellcheck && command -v systemd-analyze; } >/dev/null || \
 	  { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy $(DEBIAN); } || \
 	  { echo 'make integration needs $(DEBIAN), and apt-get could not install them' >&2; exit 1; }
 	$(BIN)/python -m pytest tests/integration
@@ -47,6 +47,14 @@ $(BIN)/beam-boot: | $(INSTALLED)
 	  version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("apache-beam"))') && \
 	  GOBIN="$$folder" go install "github.com/apache/beam/sdks/v2/python/container@v$$version" && \
 	  install -m 755 "$$folder/container" $@
+
+# A Flink cluster's jars, out of the wheel that carries them: 207 MB. The wheel itself has 312 MB and is not kept.
+.cache/flink/.unpacked: tests/integration/flink.lock | $(INSTALLED)
+	rm -rf .cache/flink && mkdir -p .cache/flink/lib
+	$(PIP) download --no-deps --require-hashes -r $< -d .cache/flink
+	cd .cache/flink && $(CURDIR)/$(BIN)/python -m zipfile -e apache_flink_libraries-*.whl wheel && \
+	  mv wheel/pyflink/lib/flink-dist-*.jar wheel/pyflink/lib/log4j-*.jar lib/ && rm -rf wheel *.whl
+	@touch $@
 
 # Beam's portable runner; its modules and their build take 1.5 GB of Go's caches.
 $(BIN)/prism: | $(INSTALLED)
