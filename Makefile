@@ -75,7 +75,7 @@ $(BIN)/prism: | $(INSTALLED)
 # Airflow's libraries and ours do not go together: it has an environment of its own, of 300 MB.
 .venv-airflow/.installed: deploy/airflow/requirements.lock
 	$(PYTHON) -m venv .venv-airflow
-	.venv-airflow/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	.venv-airflow/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes -r $<
 	@touch $@
 
 crash-points: $(INSTALLED) ## nights killed at every change that they make, on disk and on an object store: 4 minutes
@@ -134,6 +134,6 @@ $(INSTALLED): requirements.lock setup.py
 	  exit 1; }
 	@echo 'setting up .venv (some 2 GB, a few minutes the first time)'
 	$(PYTHON) -m venv .venv
-	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --require-hashes -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
