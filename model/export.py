@@ -7,7 +7,7 @@ import pathlib
 import platform
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from typing import Any, Final
@@ -21,7 +21,7 @@ from model.dataset import Dataset, count_facts
 from model.metrics import Scored, compute_metrics
 from model.model_card import model_card
 from model.report.plots import history_figure, to_png
-from model.signatures import ServingModel
+from model.signatures import PixelModel, ServingModel
 from model.thresholds import YOUDEN, ThresholdRule, choose_threshold
 from model.training import EpochRow, Trained
 from model.training_statistics import training_statistics
@@ -54,22 +54,41 @@ class BundleOptions:
 
 
 def write_bundle(trained: Trained, dataset: Dataset, path: str | pathlib.Path, options: BundleOptions) -> Bundle:
-  """Writes a bundle directory; it appears under its name only when it is complete.
+  """Writes the bundle of a training.
 
   Raises:
     BundleError: if the path exists and is not to be overwritten.
     ValueError: if the positive label is none of the labels.
   """
-  target = pathlib.Path(path)
-  check_target(target, options.overwrite)
+  check_target(path, options.overwrite)
   calibration = fit(options.calibration, trained.validation.truth, trained.validation.scores)
   scored = score_validation(trained, dataset, options, calibration)
+  facts = {
+    **named(options),
+    **decided(scored, calibration),
+    **known_of(dataset),
+    'recipe': asdict(trained.options)
+    | {'best_epoch': trained.best_epoch, 'threshold_rule': asdict(options.threshold_rule)},
+  }
+  return put_bundle(path, facts, lambda root: _write_files(root, trained, dataset, scored, calibration))
+
+
+def put_bundle(
+  path: str | pathlib.Path, facts: Mapping[str, Any], write_files: Callable[[pathlib.Path], None]
+) -> Bundle:
+  """Writes a bundle directory; it appears under its name only when it is complete.
+
+  Args:
+    path: of the directory; what is there is replaced.
+    facts: of `Bundle`, but path, digests and files.
+    write_files: writes all but the model card and `bundle.json` into the folder that it is given.
+  """
+  target = pathlib.Path(path)
   staging = target.with_name(f'.{target.name}-{uuid.uuid4().hex}')
   staging.mkdir(parents=True)
   try:
-    _write_files(staging, trained, dataset, scored, calibration)
-    bundle = _describe(staging, trained, dataset, scored, options, calibration)
-    _write_text(staging / layout.BUNDLE_FILE, to_json(bundle))
+    write_files(staging)
+    _write_text(staging / layout.BUNDLE_FILE, to_json(_with_digests(staging, facts)))
     _put_in_place(staging, target)
   finally:
     shutil.rmtree(staging, ignore_errors=True)
@@ -117,52 +136,60 @@ def score_validation(trained: Trained, dataset: Dataset, options: BundleOptions,
   return Scored(dataset.labels, truth, scores, positive, threshold)
 
 
+def named(options: BundleOptions) -> dict[str, Any]:
+  """The facts of a bundle that are its name; no version takes the beginning of the model digest."""
+  return {'name': options.name, 'version': options.version or '', 'versions': _versions()}
+
+
+def decided(scored: Scored, calibration: Calibration) -> dict[str, Any]:
+  """The facts of a bundle that decide, and how well they do on the images that they were chosen on."""
+  return {
+    'labels': scored.labels,
+    'positive_label': None if scored.positive is None else scored.labels[scored.positive],
+    'threshold': scored.threshold,
+    'calibration': calibration.to_facts(),
+    'metrics': compute_metrics(scored),
+  }
+
+
+def known_of(dataset: Dataset) -> dict[str, Any]:
+  """The facts of a bundle that are those of its training data."""
+  return {
+    'spec': dataset.spec,
+    'dataset_digest': dataset.digest,
+    'pseudonym_key_fingerprint': dataset.pseudonym_key_fingerprint,
+    'intended_use': count_facts(dataset, INTENDED_USE_COLUMNS),
+    'synthetic': dataset.synthetic,
+  }
+
+
 def _write_files(
   root: pathlib.Path, trained: Trained, dataset: Dataset, scored: Scored, calibration: Calibration
 ) -> None:
-  model = ServingModel(trained.network, dataset.transform_graph, dataset.spec, calibration)
-  tf.saved_model.save(model, str(root / layout.SAVED_MODEL), signatures=model.signatures())
+  write_model(root, ServingModel(trained.network, dataset.transform_graph, dataset.spec, calibration))
   shutil.copytree(dataset.transform_graph, root / layout.TRANSFORM_GRAPH)
   trained.network.save(root / layout.NETWORK_FILE)
   _write_text(root / layout.HISTORY_FILE, history_csv(trained.history))
   (root / layout.HISTORY_FILE).with_suffix('.png').write_bytes(
     to_png(history_figure([asdict(row) for row in trained.history]))
   )
+  write_measures(root, dataset, scored)
+
+
+def write_model(root: pathlib.Path, model: PixelModel) -> None:
+  """Writes the SavedModel into the folder of a bundle."""
+  tf.saved_model.save(model, str(root / layout.SAVED_MODEL), signatures=model.signatures())
+
+
+def write_measures(root: pathlib.Path, dataset: Dataset, scored: Scored) -> None:
+  """Writes what nights are compared with, and the metrics on validation, into the folder of a bundle."""
   _write_text(root / layout.STATISTICS_FILE, _json(training_statistics(dataset, scored)))
   _write_text(root / layout.EVALUATION_FILE, _json(compute_metrics(scored)))
 
 
-def _describe(
-  root: pathlib.Path,
-  trained: Trained,
-  dataset: Dataset,
-  scored: Scored,
-  options: BundleOptions,
-  calibration: Calibration,
-) -> Bundle:
-  facts: dict[str, Any] = {
-    'path': root,
-    'name': options.name,
-    'version': options.version or '',
-    'labels': dataset.labels,
-    'positive_label': None if scored.positive is None else dataset.labels[scored.positive],
-    'threshold': scored.threshold,
-    'calibration': calibration.to_facts(),
-    'spec': dataset.spec,
-    'dataset_digest': dataset.digest,
-    'pseudonym_key_fingerprint': dataset.pseudonym_key_fingerprint,
-    'intended_use': count_facts(dataset, INTENDED_USE_COLUMNS),
-    'recipe': asdict(trained.options)
-    | {'best_epoch': trained.best_epoch, 'threshold_rule': asdict(options.threshold_rule)},
-    'metrics': compute_metrics(scored),
-    'versions': _versions(),
-    'synthetic': dataset.synthetic,
-  }
-  return _with_digests(root, facts)
-
-
-def _with_digests(root: pathlib.Path, facts: dict[str, Any]) -> Bundle:
+def _with_digests(root: pathlib.Path, given: Mapping[str, Any]) -> Bundle:
   """The model card names the version, so the digest of what decides comes before it."""
+  facts = {'path': root, **given}
   draft = Bundle(**facts, model_digest='', files={})
   facts['model_digest'] = model_digest(file_digests(root), decision_facts(draft))
   facts['version'] = facts['version'] or facts['model_digest'][:12]

@@ -54,22 +54,12 @@ def _interpolated(scores: tf.Tensor, calibration: Calibration) -> tf.Tensor:
   return tf.gather(values, right - 1) * (1.0 - share) + tf.gather(values, right) * share
 
 
-class ServingModel(tf.Module):
-  """A network together with the transform graph, and how its scores become probabilities."""
+class PixelModel(tf.Module):
+  """What can score pixels, and so answers to all signatures."""
 
-  def __init__(
-    self,
-    network: keras.Model,
-    transform_graph: str | pathlib.Path,
-    spec: PreprocessSpec,
-    calibration: Calibration = IDENTITY,
-  ) -> None:
+  def __init__(self, spec: PreprocessSpec) -> None:
     super().__init__()
-    self.network = network
-    self.calibration = calibration
-    self.transform = load_transform(transform_graph)
     self.spec = spec
-    self.levels = tf.constant(grey_levels(self.transform, spec.shape).numpy())
 
   def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     """The functions by their names, each for any number of images."""
@@ -83,12 +73,12 @@ class ServingModel(tf.Module):
 
   def score_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
     """Scores preprocessed images: uint8 [N, height, width, channels]."""
-    return self._score(tf.gather(self.levels, tf.cast(pixels, tf.int32)))
+    raise NotImplementedError
 
   def score_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
     """Scores serialized tf.Example: string [N], each with `image` as in a dataset; a label is not needed."""
-    parsed = tf.io.parse_example(examples, {'image': tf.io.FixedLenFeature([], tf.string)})
-    return self._score(self.transform(parsed)['image'])
+    images = tf.io.decode_raw(_parsed(examples)['image'], tf.uint8)
+    return self.score_pixels(tf.reshape(images, [-1, *self.spec.shape]))
 
   def score_raw_images(self, raw_images: tf.Tensor) -> dict[str, tf.Tensor]:
     """Scores JPEG or PNG files: string [N].
@@ -107,9 +97,38 @@ class ServingModel(tf.Module):
     fitted = tf.clip_by_value(tf.round(_fit(image, self.spec)), 0, 255)
     return tf.ensure_shape(tf.cast(fitted, tf.uint8), self.spec.shape)
 
+
+class ServingModel(PixelModel):
+  """A network together with the transform graph, and how its scores become probabilities."""
+
+  def __init__(
+    self,
+    network: keras.Model,
+    transform_graph: str | pathlib.Path,
+    spec: PreprocessSpec,
+    calibration: Calibration = IDENTITY,
+  ) -> None:
+    super().__init__(spec)
+    self.network = network
+    self.calibration = calibration
+    self.transform = load_transform(transform_graph)
+    self.levels = tf.constant(grey_levels(self.transform, spec.shape).numpy())
+
+  def score_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Scores preprocessed images: uint8 [N, height, width, channels]."""
+    return self._score(tf.gather(self.levels, tf.cast(pixels, tf.int32)))
+
+  def score_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The same by the transform graph itself: string [N]."""
+    return self._score(self.transform(_parsed(examples))['image'])
+
   def _score(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
     images = tf.ensure_shape(images, [None, *self.spec.shape])
     return {'scores': calibrated(both_columns(self.network(images, training=False)), self.calibration)}
+
+
+def _parsed(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+  return tf.io.parse_example(examples, {'image': tf.io.FixedLenFeature([], tf.string)})
 
 
 def _strings(name: str) -> tf.TensorSpec:
