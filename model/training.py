@@ -20,6 +20,7 @@ from model.dataset import Dataset, DatasetError
 from model.distribution import StrategyName, TrainStep, collect, make_strategy, make_train_step
 from model.input_data import ClassWeights, InputOptions, InputPipeline, class_weights
 from model.metrics import mean_auc
+from model.networks.options import NetworkOptions
 from model.networks.registry import build_network
 from model.signatures import both_columns
 
@@ -183,7 +184,7 @@ class _Run:
   def _build(self, dataset: Dataset, batch_size: int) -> tuple[keras.Model, TrainStep]:
     options = self.options
     with self.strategy.scope():
-      network = build_network(options.architecture, dataset.spec.shape, len(dataset.labels), options.dropout)
+      network = _build_network(dataset, options)
       schedule = keras.optimizers.schedules.CosineDecay(options.learning_rate, options.epochs * self.steps_per_epoch)
       self.optimizer = keras.optimizers.Adam(schedule)
       self.optimizer.build(network.trainable_variables)
@@ -254,8 +255,13 @@ def _input_options(options: TrainOptions, batch_size: int) -> InputOptions:
   return InputOptions(batch_size, options.seed, options.augment, options.deterministic, options.cache_bytes)
 
 
+def _build_network(dataset: Dataset, options: TrainOptions) -> keras.Model:
+  network = NetworkOptions(dropout=options.dropout)
+  return build_network(options.architecture, dataset.spec.shape, len(dataset.labels), network)
+
+
 def _without_strategy(dataset: Dataset, options: TrainOptions, weights: list[NDArray[Any]]) -> keras.Model:
-  network = build_network(options.architecture, dataset.spec.shape, len(dataset.labels), options.dropout)
+  network = _build_network(dataset, options)
   network.set_weights(weights)
   return network
 

@@ -239,7 +239,9 @@ class TrainJobOptions(JobOptions):
   dataset: str = DATASET.field()
   bundle: str = Flag('where the model goes', ..., 'DIR', not_empty, written=True).field()
   # Those of `model.networks.registry`, which loads TensorFlow; a test compares them.
-  architecture: Literal['cnn'] = Flag('the network', 'cnn').field()
+  architecture: Literal['cnn', 'efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2'] = Flag(
+    'the network', 'cnn'
+  ).field()
   epochs: int = Flag('at most so many passes over the train split', 30, 'N', between(1)).field()
   batch_size: int = BATCH_SIZE.field()
   learning_rate: float = Flag('of the optimiser, at the start', 1e-3, 'RATE', above_zero).field()

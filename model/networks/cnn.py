@@ -15,6 +15,10 @@ from typing import Final
 
 import keras
 
+from model.networks.inputs import resized
+from model.networks.options import NetworkOptions
+from model.networks.parts import from_scratch, head
+
 _FIRST_FILTERS: Final = 16
 _MOST_FILTERS: Final = 128
 _LARGEST_FLAT_SIDE: Final = 8
@@ -22,26 +26,22 @@ _SMALLEST_SIDE: Final = 32
 _STRIDE_FROM: Final = 128
 
 
-def build_cnn(shape: tuple[int, int, int], classes: int, dropout: float) -> keras.Model:
-  """Builds the network.
-
-  Args:
-    shape: height, width, channels of the scaled image.
-    classes: two or more.
-    dropout: share of the dense features dropped in training, 0 to 1.
-
-  Returns:
-    float32 [N, height, width, channels] → float32 [N, 1] for two classes
-    (the probability of the second), else [N, classes].
+def build_cnn(shape: tuple[int, int, int], classes: int, options: NetworkOptions) -> keras.Model:
+  """Builds the network; the contract is that of `model.networks.registry.build_network`.
 
   Raises:
-    ValueError: if a side is below 32 pixels.
+    ValueError: if a side is below 32 pixels, or the options want initial weights or stochastic depth.
   """
-  side = min(shape[:2])
+  from_scratch('cnn', options)
+  side = options.input_size or min(shape[:2])
   if side < _SMALLEST_SIDE:
     raise ValueError(f'image_size is {side}; cnn needs at least {_SMALLEST_SIDE}: ingest with a larger --image_size')
-  layers = [keras.Input(shape), *_features(max(shape[:2])), keras.layers.Flatten(), *_head(classes, dropout)]
-  return keras.Sequential(layers, name='cnn')
+  images = keras.Input(shape)
+  x = resized(images, options)
+  for layer in [*_features(max(x.shape[1:3])), keras.layers.Flatten()]:
+    x = layer(x)
+  features = keras.layers.Dense(64, activation='relu', name='features')(x)
+  return keras.Model(images, head(features, classes, options.dropout, initializer='glorot_uniform'), name='cnn')
 
 
 def _features(side: int) -> list[keras.Layer]:
@@ -61,13 +61,4 @@ def _block(filters: int, kernel: int, strides: int) -> list[keras.Layer]:
     keras.layers.BatchNormalization(momentum=0.9, synchronized=True),
     keras.layers.ReLU(),
     keras.layers.MaxPooling2D(padding='same'),
-  ]
-
-
-def _head(classes: int, dropout: float) -> list[keras.Layer]:
-  binary = classes == 2
-  return [
-    keras.layers.Dense(64, activation='relu'),
-    keras.layers.Dropout(dropout),
-    keras.layers.Dense(1 if binary else classes, activation='sigmoid' if binary else 'softmax'),
   ]

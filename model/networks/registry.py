@@ -1,26 +1,51 @@
-"""The one list of architectures; adding a family means one file and one line here."""
+"""The one list of architectures; adding a family means one file and a line here."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import keras
 
 from model.networks.cnn import build_cnn
+from model.networks.efficientnet_lite import VARIANTS as LITE_VARIANTS
+from model.networks.efficientnet_lite import build_efficientnet_lite
+from model.networks.options import NetworkOptions
 
-# shape, classes, dropout → network; the contract stands at `build_cnn`
-Builder = Callable[[tuple[int, int, int], int, float], keras.Model]
+DEFAULT: Final = NetworkOptions()
 
-ARCHITECTURES: Final[dict[str, Builder]] = {'cnn': build_cnn}
+# shape, classes, options → network; the contract stands at `build_network`
+Builder = Callable[[tuple[int, int, int], int, NetworkOptions], keras.Model]
+
+ARCHITECTURES: Final[dict[str, Builder]] = {
+  'cnn': build_cnn,
+  **{name: partial(build_efficientnet_lite, name) for name in LITE_VARIANTS},
+}
 
 
-def build_network(architecture: str, shape: tuple[int, int, int], classes: int, dropout: float = 0.3) -> keras.Model:
+def build_network(
+  architecture: str, shape: tuple[int, int, int], classes: int, options: NetworkOptions = DEFAULT
+) -> keras.Model:
   """Builds a network of a registered architecture.
 
+  Args:
+    architecture: one of `ARCHITECTURES`.
+    shape: height, width, channels of the scaled image.
+    classes: two or more.
+    options: how it begins, and what of it is trained.
+
+  Returns:
+    float32 [N, height, width, channels] as the transform graph makes them →
+    float32 [N, 1] for two classes (the probability of the second), else
+    [N, classes]. The layer `features` gives float [N, F] before dropout and
+    head; the layers of the head have names that begin with `head`.
+
   Raises:
-    ValueError: if the architecture is unknown, or there are fewer than two classes.
+    ValueError: if the architecture is unknown, there are fewer than two
+      classes, or the options do not fit the architecture.
+    WeightsError: if initial weights are not there, or not what they should be.
   """
   if architecture not in ARCHITECTURES:
     raise ValueError(f'architecture is {architecture!r}; it must be one of {", ".join(sorted(ARCHITECTURES))}')
   if classes < 2:
     raise ValueError(f'the dataset has {classes} classes; a classifier needs at least two: check the labels')
-  return ARCHITECTURES[architecture](shape, classes, dropout)
+  return ARCHITECTURES[architecture](shape, classes, options)

@@ -15,6 +15,7 @@ from model.distribution import example_losses, make_strategy
 STEPS = textwrap.dedent("""
   import json, keras, numpy as np, tensorflow as tf
   from model.distribution import make_strategy, make_train_step
+  from model.networks.options import NetworkOptions
   from model.networks.registry import build_network
 
   cpu = tf.config.list_physical_devices('CPU')[0]
@@ -27,7 +28,7 @@ STEPS = textwrap.dedent("""
     keras.utils.set_random_seed(1)
     strategy = make_strategy(name)
     with strategy.scope():
-      network = build_network('cnn', (32, 32, 1), 2, dropout=0.0)
+      network = build_network('cnn', (32, 32, 1), 2, NetworkOptions(dropout=0.0))
       optimizer = keras.optimizers.SGD(0.02)
       optimizer.build(network.trainable_variables)
     step = make_train_step(strategy, network, optimizer, np.array([0.7, 1.6], np.float32), 16)

@@ -21,7 +21,7 @@ def test_the_figure_in_the_docstring_is_true() -> None:
 @pytest.mark.parametrize(
   ('architecture', 'size', 'classes', 'message'),
   [
-    ('resnet', 64, 2, "architecture is 'resnet'; it must be one of cnn"),
+    ('resnet', 64, 2, "architecture is 'resnet'; it must be one of cnn, efficientnet_lite0"),
     ('cnn', 64, 1, 'has 1 classes'),
     ('cnn', 16, 2, 'image_size is 16'),
   ],
