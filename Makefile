@@ -91,8 +91,8 @@ lint: $(INSTALLED) ## ruff and mypy
 	$(BIN)/mypy
 
 lock: $(INSTALLED) ## renew the locks, ours and the workers', after a change of setup.py; UPGRADE=--upgrade for the newest versions
-	$(BIN)/uv pip compile $(UPGRADE) --extra train --extra otel --extra dev --generate-hashes --no-emit-index-url --no-annotate \
-	  setup.py -o requirements.lock --python-version 3.11
+	$(BIN)/uv pip compile $(UPGRADE) --extra train --extra pretrained --extra otel --extra dev --generate-hashes \
+	  --no-emit-index-url --no-annotate setup.py -o requirements.lock --python-version 3.11
 	$(BIN)/uv pip compile --generate-hashes --no-emit-index-url --no-annotate -c requirements.lock \
 	  setup.py -o deploy/worker/requirements.lock --python-version 3.11
 	$(BIN)/uv pip compile --generate-hashes --no-emit-index-url --no-annotate -c requirements.lock \

