@@ -22,7 +22,7 @@ from transforms.read import ReadSource
 from transforms.read_beam import read_shard
 from transforms.rows import CrosswalkRow, ImageRow, columns_of, crosswalk_row, image_row
 from transforms.shards import Shard
-from transforms.splits import SPLITS, PatientRule, Split, SplitSpec, split_of
+from transforms.splits import SPLITS, PatientRule, Split, SplitSpec, bucket_of, split_of
 from transforms.tfrecord import write_record
 
 SAMPLES_PER_SHARD = 6
@@ -45,26 +45,36 @@ class DatasetSpec:
   crosswalk: str = ''
 
 
+@dataclass(frozen=True, slots=True)
+class Annotated:
+  """A frame with its label, its split, and the bucket of its patient, where one is known."""
+
+  frame: Frame
+  label: str | None = None
+  split: Split | None = None
+  bucket: int | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotator:
-  """Finds label and split of an image."""
+  """Finds label and patient of an image."""
 
   spec: DatasetSpec
   table: LabelTable | None
 
-  def annotate(self, source: Source, frame: Frame) -> tuple[Frame, str | None, Split | None]:
-    """A frame with its label and split; a frame that lacks what it needs loses its pixels instead."""
+  def annotate(self, source: Source, frame: Frame) -> Annotated:
+    """What belongs to a frame; a frame that lacks what it needs loses its pixels instead."""
     if frame.error:
-      return frame, None, None
+      return Annotated(frame)
     row = self._label_row(source, frame)
     if row.label is None and self.spec.labels != 'none':
-      return _without_pixels(frame, InputError('label-missing')), None, None
-    if not self.spec.split.needs_patient:
-      return frame, row.label, 'train'
+      return Annotated(_without_pixels(frame, InputError('label-missing')))
     patient = self.spec.patient.patient(source, frame.facts, row.patient)
-    if patient is None:
-      return _without_pixels(frame, InputError('patient-missing')), row.label, None
-    return frame, row.label, split_of(patient, self.spec.split)
+    if patient is not None:
+      return Annotated(frame, row.label, split_of(patient, self.spec.split), bucket_of(patient, self.spec.split))
+    if self.spec.split.needs_patient:
+      return Annotated(_without_pixels(frame, InputError('patient-missing')), row.label)
+    return Annotated(frame, row.label, 'train')
 
   def _label_row(self, source: Source, frame: Frame) -> LabelRow:
     if self.table is not None:
@@ -101,14 +111,15 @@ class ShardWriter:
   def add(self, read: ReadSource) -> None:
     """Writes what came of one source."""
     for frame in read.frames:
-      annotated, label, split = self._annotator.annotate(read.source, frame)
-      row = image_row(read.source, read.content_sha256, annotated, self._pseudonyms)
-      self._rows.append(_index_row(row, annotated, label, split))
+      annotated = self._annotator.annotate(read.source, frame)
+      row = image_row(read.source, read.content_sha256, annotated.frame, self._pseudonyms)
+      self._rows.append(_index_row(row, annotated))
       if self._annotator.spec.crosswalk:
-        self._crosswalk.append(crosswalk_row(read.source, annotated, row))
-      if annotated.pixels is not None and split is not None:
-        write_record(self._examples[split], encode_example(row.image_id or '', annotated.pixels, label))
-        self._keep_sample(row, annotated.original)
+        self._crosswalk.append(crosswalk_row(read.source, annotated.frame, row))
+      if annotated.frame.pixels is not None and annotated.split is not None:
+        example = encode_example(row.image_id or '', annotated.frame.pixels, annotated.label, annotated.bucket)
+        write_record(self._examples[annotated.split], example)
+        self._keep_sample(row, annotated.frame.original)
 
   def _keep_sample(self, row: ImageRow, original: Pixels | None) -> None:
     if original is None or row.image_id is None:
@@ -148,7 +159,7 @@ def write_dataset_shard(
     return writer.finish(fingerprint, listed)
 
 
-def encode_example(image_id: str, pixels: Pixels, label: str | None) -> bytes:
+def encode_example(image_id: str, pixels: Pixels, label: str | None, bucket: int | None = None) -> bytes:
   """A serialised tf.train.Example: the raw pixels, row-major, and what belongs to them."""
   features = {
     'image_id': _bytes_feature(image_id.encode()),
@@ -158,6 +169,8 @@ def encode_example(image_id: str, pixels: Pixels, label: str | None) -> bytes:
   }
   if label is not None:
     features['label'] = _bytes_feature(label.encode())
+  if bucket is not None:
+    features['patient_bucket'] = _int_feature(bucket)
   return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
@@ -169,12 +182,14 @@ def _int_feature(value: int) -> tf.train.Feature:
   return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
 
-def _index_row(row: ImageRow, frame: Frame, label: str | None, split: str | None) -> dict[str, Any]:
+def _index_row(row: ImageRow, annotated: Annotated) -> dict[str, Any]:
+  frame = annotated.frame
   return {
     'schema_version': SCHEMA_VERSION,
     **columns_of(row),
-    'split': split,
-    'label': label,
+    'split': annotated.split,
+    'label': annotated.label,
+    'patient_bucket': annotated.bucket,
     **({} if frame.pixels is None or frame.histogram is None else _sums(frame.histogram)),
   }
 

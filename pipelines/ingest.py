@@ -24,6 +24,7 @@ from pipelines.near_duplicates import FindNearDuplicates
 from pipelines.options import IngestOptions
 from pipelines.progress import shard_progress
 from pipelines.run_record import code_version, new_run_id, now
+from pipelines.schemas import INDEX
 from pipelines.staging import ShardResult, digest_of, find_finished, write_marker
 from transforms import storage
 from transforms.concurrency import usable_cores
@@ -220,7 +221,7 @@ def job_digest(spec: DatasetSpec, key_fingerprint: str) -> str:
   is_csv = spec.labels not in ('folder', 'none')
   labels = hashlib.sha256(storage.read_bytes(spec.labels)).hexdigest() if is_csv else spec.labels
   values = {'spec': repr(spec), 'labels': labels, 'key': key_fingerprint, 'code': code_version()}
-  return digest_of(values)
+  return digest_of(values | {'columns': ' '.join(INDEX.names)})
 
 
 def train_sums(result: ShardResult) -> list[dict[str, Any]]:

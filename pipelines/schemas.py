@@ -59,6 +59,7 @@ INDEX: Final = pa.schema(
     ('pixel_sum', pa.int64()),
     ('pixel_sumsq', pa.int64()),
     ('pixel_count', pa.int64()),
+    ('patient_bucket', _INT),
   ]
 )
 

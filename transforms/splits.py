@@ -12,6 +12,7 @@ from transforms.elements import HeaderFacts, Source
 
 Split = Literal['train', 'val', 'test']
 SPLITS: Final[tuple[Split, ...]] = ('train', 'val', 'test')
+BUCKETS: Final = 60  # folds of equal shares: 2, 3, 4, 5, 6, 10, 12, 15, 20 and 30 of them
 PatientFrom = Literal['auto', 'dicom', 'csv', 'pattern', 'member']
 
 
@@ -39,11 +40,35 @@ class SplitSpec:
 
 def split_of(patient: str, spec: SplitSpec) -> Split:
   """The split of a patient."""
-  digest = hashlib.sha256(f'{spec.salt}\x1f{patient}'.encode('utf-8', 'backslashreplace')).digest()
-  position = int.from_bytes(digest[:8]) / 2**64
+  position = _number(f'{spec.salt}\x1f{patient}') / 2**64
   if position < spec.test_fraction:
     return 'test'
   return 'val' if position < spec.test_fraction + spec.val_fraction else 'train'
+
+
+def bucket_of(patient: str, spec: SplitSpec) -> int:
+  """Which of the `BUCKETS` a patient is in, whatever the split: folds are made of whole buckets.
+
+  As the split it depends on patient and salt alone. They are few on purpose:
+  who knows a patient's id can find the bucket, and it must not lead back to
+  the patient, nor join tables that were made under different keys.
+  """
+  return _number(f'bucket\x1f{spec.salt}\x1f{patient}') % BUCKETS
+
+
+def fold_of(bucket: int, folds: int) -> int:
+  """Which fold a bucket belongs to, from 1; each fold gets as many buckets, give or take one.
+
+  Args:
+    bucket: of a patient.
+    folds: how many there are, 2 to `BUCKETS`.
+  """
+  return bucket * folds // BUCKETS + 1
+
+
+def _number(text: str) -> int:
+  """64 bits of its hash."""
+  return int.from_bytes(hashlib.sha256(text.encode('utf-8', 'backslashreplace')).digest()[:8])
 
 
 @dataclass(frozen=True, slots=True)

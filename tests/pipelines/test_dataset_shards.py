@@ -11,6 +11,7 @@ from PIL import Image
 
 from pipelines.dataset_shards import (
   SAMPLES_PER_SHARD,
+  Annotated,
   Annotator,
   DatasetSpec,
   encode_example,
@@ -27,7 +28,7 @@ from transforms.inputs import list_input, name_inputs
 from transforms.labels import LabelRow, LabelTable
 from transforms.preprocess import PreprocessSpec
 from transforms.shards import pack_shards
-from transforms.splits import PatientRule, SplitSpec, split_of
+from transforms.splits import PatientRule, SplitSpec, bucket_of, split_of
 
 SPEC = DatasetSpec(DecodeOptions(PreprocessSpec(16)), 'folder', PatientRule('pattern', r'p\d+'), SplitSpec(0.3, 0.3))
 PSEUDONYMS = Pseudonyms(bytes(range(32)))
@@ -55,26 +56,40 @@ def test_an_image_gets_label_and_split_or_the_reason_why_not(
   changes: dict[str, object], table: LabelTable | None, member: str, expected: tuple[str | None, str | None, str | None]
 ) -> None:
   annotator = Annotator(dataclasses.replace(SPEC, **changes), table)  # type: ignore[arg-type]
-  frame, label, split = annotator.annotate(Source('a', member), FRAME)
-  assert (label, split, frame.error.code if frame.error else None) == expected
+  found = annotator.annotate(Source('a', member), FRAME)
+  frame = found.frame
+  assert (found.label, found.split, frame.error.code if frame.error else None) == expected
   assert (frame.pixels is None) == (frame.original is None) == (expected[2] is not None)
+
+
+@pytest.mark.parametrize(
+  ('split', 'member', 'patient'),
+  [(SPEC.split, 'NORMAL/p1.png', 'p1'), (NO_SPLIT, 'NORMAL/p1.png', 'p1'), (NO_SPLIT, 'NORMAL/x.png', None)],
+)
+def test_an_image_gets_the_bucket_of_its_patient_where_one_is_known(
+  split: SplitSpec, member: str, patient: str | None
+) -> None:
+  found = Annotator(dataclasses.replace(SPEC, split=split), None).annotate(Source('a', member), FRAME)
+  assert found.bucket == (None if patient is None else bucket_of(patient, split))
 
 
 def test_a_frame_that_failed_keeps_its_own_reason() -> None:
   failed = Frame(1, HeaderFacts(), error=InputError('blank'))
-  assert Annotator(SPEC, None).annotate(Source('a', 'p1'), failed) == (failed, None, None)
+  assert Annotator(SPEC, None).annotate(Source('a', 'p1'), failed) == Annotated(failed)
 
 
 @pytest.mark.parametrize('shape', [(16, 8), (16, 8, 3)])
 def test_an_example_holds_the_pixels_as_they_are(shape: tuple[int, ...]) -> None:
   pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
   for label in ('sick', None):
-    features = tf.train.Example.FromString(encode_example('id', pixels, label)).features.feature
+    bucket = None if label is None else 59
+    features = tf.train.Example.FromString(encode_example('id', pixels, label, bucket)).features.feature
     assert features['image'].bytes_list.value[0] == pixels.tobytes()
     assert (features['height'].int64_list.value[0], features['width'].int64_list.value[0]) == (16, 8)
     assert features['image_id'].bytes_list.value[0] == b'id'
     assert ('label' in features) == (label is not None)
     assert label is None or features['label'].bytes_list.value[0] == b'sick'
+    assert list(features['patient_bucket'].int64_list.value) == ([] if bucket is None else [bucket])
 
 
 def picture(number: int) -> NDArray[np.uint8]:
@@ -122,6 +137,9 @@ def test_a_shard_is_written_as_rows_and_as_examples_of_the_same_images(tmp_path:
     assert [row['source_id'] for row in of_split] == [source_id for source_id, _ in wanted]
     assert [row['image_id'].encode() for row in of_split] == [f['image_id'].bytes_list.value[0] for f in examples]
     assert [row['label'].encode() for row in of_split] == [f['label'].bytes_list.value[0] for f in examples]
+    buckets = [bucket_of(f'p{number}', SPEC.split) for _, number in wanted]
+    assert [row['patient_bucket'] for row in of_split] == buckets
+    assert [f['patient_bucket'].int64_list.value[0] for f in examples] == buckets
 
 
 def test_rows_carry_the_exact_sums_of_their_pixels(tmp_path: pathlib.Path) -> None:

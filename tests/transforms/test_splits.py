@@ -1,7 +1,9 @@
+from collections import Counter
+
 import pytest
 
 from transforms.elements import HeaderFacts, Source
-from transforms.splits import PatientFrom, PatientRule, SplitSpec, split_of
+from transforms.splits import BUCKETS, PatientFrom, PatientRule, SplitSpec, bucket_of, fold_of, split_of
 
 PATIENTS = [f'patient {number}' for number in range(4000)]
 
@@ -37,6 +39,26 @@ def test_impossible_fractions_are_refused(val: float, test: float) -> None:
 @pytest.mark.parametrize(('val', 'test', 'needs'), [(0.0, 0.0, False), (0.1, 0.0, True), (0.0, 0.1, True)])
 def test_one_split_needs_no_patient(val: float, test: float, needs: bool) -> None:
   assert SplitSpec(val, test).needs_patient == needs
+
+
+def test_the_bucket_of_a_patient_never_changes() -> None:
+  assert [bucket_of(f'patient {number}', SplitSpec()) for number in range(8)] == [31, 44, 26, 8, 41, 50, 13, 10]
+  assert bucket_of('patient 0', SplitSpec(0.3, 0.3)) == bucket_of('patient 0', SplitSpec(0, 0))
+  assert bucket_of('patient 0', SplitSpec(salt='b')) != bucket_of('patient 0', SplitSpec(salt='a'))
+
+
+def test_buckets_are_filled_alike_in_every_split() -> None:
+  spec = SplitSpec(0.3, 0.3)
+  counts = Counter((split_of(patient, spec), bucket_of(patient, spec)) for patient in PATIENTS)
+  assert {bucket for _, bucket in counts} == set(range(BUCKETS))
+  assert max(counts.values()) < 60  # 20 to 27 are expected
+
+
+@pytest.mark.parametrize('folds', range(2, BUCKETS + 1))
+def test_folds_are_made_of_whole_buckets_and_differ_by_one_at_most(folds: int) -> None:
+  sizes = Counter(fold_of(bucket, folds) for bucket in range(BUCKETS))
+  assert sorted(sizes) == list(range(1, folds + 1))
+  assert max(sizes.values()) - min(sizes.values()) <= 1
 
 
 SOURCE = Source('a.zip', 'site/p17/1.png', 1)
