@@ -14,14 +14,41 @@ import pyarrow.dataset
 
 from transforms.local_copies import local_folder
 from transforms.preprocess import PreprocessSpec
+from transforms.splits import BUCKETS, fold_of
 
 Split = Literal['train', 'val', 'test']
 
 FORMAT_VERSION: Final = 1
+BUCKET: Final = 'patient_bucket'  # of the index and of the examples
 
 
 class DatasetError(ValueError):
   """A dataset that cannot be used as it is: what was found, what was expected, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+  """One of several equal parts of the patients.
+
+  Attributes:
+    number: from 1.
+    of: how many parts there are.
+  """
+
+  number: int
+  of: int
+
+  def __post_init__(self) -> None:
+    if not (2 <= self.of <= BUCKETS and 1 <= self.number <= self.of):
+      raise ValueError(
+        f'fold is {self.number} of {self.of}; expected 2 to {BUCKETS} folds, and one of them, counted from 1'
+      )
+
+  @property
+  def buckets(self) -> range:
+    """Those of the patients in it."""
+    held = [bucket for bucket in range(BUCKETS) if fold_of(bucket, self.of) == self.number]
+    return range(held[0], held[-1] + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +64,7 @@ class Dataset:
     pseudonym_key_fingerprint: of the key behind the ids.
     versions: of the libraries that made it.
     synthetic: whether the images are drawn, not taken from patients.
+    fold: which part of the patients is for validation, instead of the val split; see `model.folds`.
   """
 
   path: pathlib.Path
@@ -47,6 +75,7 @@ class Dataset:
   pseudonym_key_fingerprint: str | None = None
   versions: Mapping[str, str] | None = None
   synthetic: bool = False
+  fold: Fold | None = None
 
   @property
   def transform_graph(self) -> pathlib.Path:
@@ -54,18 +83,23 @@ class Dataset:
     return self.path / 'transform_graph'
 
   def example_files(self, split: Split) -> list[str]:
-    """TFRecord files of a split, in the order of their names.
+    """TFRecord files that hold a split, in the order of their names; with a fold they hold others as well.
 
     Raises:
       DatasetError: if there are none.
     """
-    files = sorted(str(path) for path in (self.path / 'examples' / f'split={split}').glob('*.tfrecord*'))
+    folders = [self.path / 'examples' / f'split={one}' for one in self.stored_splits(split)]
+    files = [str(path) for folder in folders for path in sorted(folder.glob('*.tfrecord*'))]
     if not files:
       raise DatasetError(
         f'the {split} split holds no TFRecord files, expected at least one; '
         f'run ingest with more images, or choose another of the splits {", ".join(get_args(Split))}'
       )
     return files
+
+  def stored_splits(self, split: Split) -> tuple[Split, ...]:
+    """The splits of `ingest` that the images of a split come from."""
+    return (split,) if self.fold is None or split == 'test' else ('train', 'val')
 
   def class_counts(self, split: Split) -> dict[str, int]:
     """Labelled images of each class in a split, zero included, in the order of `labels`."""
@@ -100,6 +134,16 @@ def open_dataset(path: str | pathlib.Path) -> Dataset:
   )
 
 
+def rows_of(dataset: Dataset, split: Split) -> pyarrow.dataset.Expression:
+  """What is true of the good rows of a split, in the index."""
+  field = pyarrow.dataset.field
+  good = (field('status') == 'ok') & field('split').isin(dataset.stored_splits(split))
+  if dataset.fold is None or split == 'test':
+    return good
+  held_out = field(BUCKET).isin(list(dataset.fold.buckets))
+  return good & (held_out if split == 'val' else ~held_out)
+
+
 def count_facts(dataset: Dataset, columns: Sequence[str], split: Split = 'train') -> dict[str, dict[str, int]]:
   """Counts the values of header facts over the good rows of a split.
 
@@ -116,8 +160,7 @@ def count_facts(dataset: Dataset, columns: Sequence[str], split: Split = 'train'
     return {}
   rows = pyarrow.dataset.dataset(index, format='parquet')
   present = [column for column in columns if column in rows.schema.names]
-  good = (pyarrow.dataset.field('status') == 'ok') & (pyarrow.dataset.field('split') == split)
-  table = rows.to_table(columns=present, filter=good)
+  table = rows.to_table(columns=present, filter=rows_of(dataset, split))
   return {column: _count(table[column].to_pylist()) for column in present}
 
 

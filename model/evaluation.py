@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from model.bundle import Bundle, load_bundle
 from model.dataset import Dataset, DatasetError, Split, open_dataset
+from model.folds import as_trained
 from model.handler import BundleModelHandler, HandlerOptions, InferenceFailure, LoadedModel
 from model.input_data import read_examples
 from model.metrics import Scored, compute_metrics
@@ -74,8 +75,9 @@ def evaluate(bundle_dir: str | pathlib.Path, dataset_dir: str | pathlib.Path, sp
     DatasetError: if the dataset was preprocessed otherwise, has labels that
       the bundle does not know, or no labelled image in the split.
   """
-  bundle, dataset = load_bundle(bundle_dir), open_dataset(dataset_dir)
+  bundle = load_bundle(bundle_dir)
   bundle.verify()
+  dataset = as_trained(open_dataset(dataset_dir), bundle.dataset_digest, bundle.recipe)
   check_fit(bundle, dataset)
   scored_rows = list(_score_split(bundle, dataset, split))
   if not scored_rows:

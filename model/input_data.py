@@ -4,6 +4,7 @@ Images stay uint8 (as bytes) until they are in a batch; in that form they are
 cached in memory where they fit. Scaling is the transform graph's.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -13,7 +14,7 @@ import tensorflow_transform as tft
 from numpy.typing import NDArray
 
 from model.augmentation import STRENGTHS, Augment, augment
-from model.dataset import Dataset, DatasetError, Split
+from model.dataset import BUCKET, Dataset, DatasetError, Fold, Split
 from model.signatures import grey_levels, load_transform
 from transforms.features import LABEL_VOCABULARY
 
@@ -91,10 +92,11 @@ class InputPipeline:
 
 
 def read_examples(dataset: Dataset, split: Split, deterministic: bool = True) -> tf.data.Dataset:
-  """The parsed examples of a split: `image_id`, `image` (bytes), `label` ('' where unlabelled)."""
+  """The parsed examples of a split: `image_id`, `image` (bytes), `label` ('' where unlabelled), `patient_bucket`."""
   files = dataset.example_files(split)
   records = tf.data.TFRecordDataset(files, num_parallel_reads=1 if deterministic else min(8, len(files)))
-  return records.map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
+  examples = records.map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
+  return examples if dataset.fold is None or split == 'test' else examples.filter(_of_split(dataset.fold, split))
 
 
 def class_weights(dataset: Dataset, kind: ClassWeights) -> NDArray[np.float32]:
@@ -112,7 +114,18 @@ def class_weights(dataset: Dataset, kind: ClassWeights) -> NDArray[np.float32]:
 def _parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
   text = tf.io.FixedLenFeature([], tf.string)
   label = tf.io.FixedLenFeature([], tf.string, default_value='')
-  return tf.io.parse_single_example(record, {'image_id': text, 'image': text, 'label': label})
+  bucket = tf.io.FixedLenFeature([], tf.int64, default_value=-1)
+  return tf.io.parse_single_example(record, {'image_id': text, 'image': text, 'label': label, BUCKET: bucket})
+
+
+def _of_split(fold: Fold, split: Split) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
+  first, end = fold.buckets.start, fold.buckets.stop
+
+  def holds(row: dict[str, tf.Tensor]) -> tf.Tensor:
+    held_out = (row[BUCKET] >= first) & (row[BUCKET] < end)
+    return held_out if split == 'val' else ~held_out
+
+  return holds
 
 
 def _image_and_label(row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

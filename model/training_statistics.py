@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow.dataset
 
-from model.dataset import Dataset, Split
+from model.dataset import Dataset, Split, rows_of
 from model.drift import Training, to_statistics
 from model.input_data import read_examples
 from model.metrics import Scored
@@ -69,8 +69,7 @@ class _Facts:
 
   def __init__(self, dataset: Dataset, split: Split) -> None:
     index = pyarrow.dataset.dataset(dataset.path / 'index', format='parquet')
-    good = (pyarrow.dataset.field('status') == 'ok') & (pyarrow.dataset.field('split') == split)
-    self._table = index.to_table(filter=good)
+    self._table = index.to_table(filter=rows_of(dataset, split))
     self._positions = {image_id: position for position, image_id in enumerate(self._table['image_id'].to_pylist())}
 
   def of(self, image_id: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Item:
   split: str
   label: str | None
   pixels: NDArray[np.uint8]
+  bucket: int | None = None
 
 
 def draw_items(counts: dict[str, int], labels: Sequence[str], size: int = 32, seed: int = 0) -> list[Item]:
@@ -81,6 +82,8 @@ def encode(item: Item) -> bytes:
   features = {'image_id': _bytes(item.image_id.encode()), 'image': _bytes(item.pixels.tobytes())}
   if item.label is not None:
     features['label'] = _bytes(item.label.encode())
+  if item.bucket is not None:
+    features['patient_bucket'] = tf.train.Feature(int64_list=tf.train.Int64List(value=[item.bucket]))
   return bytes(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
 
 
@@ -98,8 +101,20 @@ def _write_examples(folder: pathlib.Path, items: Sequence[Item]) -> None:
 
 def _write_index(folder: pathlib.Path, items: Sequence[Item]) -> None:
   folder.mkdir()
-  rows = [{'image_id': item.image_id, 'split': item.split, 'status': 'ok', 'modality': 'DX'} for item in items]
-  pq.write_table(pa.Table.from_pylist(rows), folder / 'part-00000.parquet')
+  rows = [
+    {
+      'image_id': item.image_id,
+      'split': item.split,
+      'label': item.label,
+      'status': 'ok',
+      'modality': 'DX',
+      'patient_bucket': item.bucket,
+    }
+    for item in items
+  ]
+  schema = pa.Table.from_pylist(rows).schema
+  schema = schema.set(schema.get_field_index('patient_bucket'), pa.field('patient_bucket', pa.int32()))
+  pq.write_table(pa.Table.from_pylist(rows, schema), folder / 'part-00000.parquet')
 
 
 def _write_facts(root: pathlib.Path, items: Sequence[Item], spec: PreprocessSpec) -> None:
