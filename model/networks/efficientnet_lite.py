@@ -6,8 +6,10 @@ file of it. They saw RGB as (level - 127) / 128; a grey image meets the sum of
 the first kernel over its three inputs, which gives what the same image in
 three equal channels would.
 
-One grey channel and two classes: Lite0 3,371,457 parameters with live batch
-norm and 3,329,473 when folded.
+One grey channel, two classes: 3,413,729 parameters of Lite0, 4,190,049 of
+Lite1, 4,869,873 of Lite2; 3,350,705, 4,109,553 and 4,782,729 when batch norm is
+folded. A training step of 32 images of 160 pixels takes 1.07 CPU seconds of
+Lite0 folded, 1.28 frozen, 2.30 live (two cores).
 """
 
 import math
@@ -133,10 +135,10 @@ def build_efficientnet_lite(
   return network
 
 
-def imagenet_classifier(architecture: str, initial_weights: str = 'imagenet') -> keras.Model:
-  """The network with its own head, to check the weights by: RGB levels float32 [N, H, W, 3] → softmax [N, 1000]."""
+def imagenet_classifier(architecture: str, side: int, initial_weights: str = 'imagenet') -> keras.Model:
+  """The network with ImageNet's head, to check the weights by: RGB levels [N, side, side, 3] → softmax [N, 1000]."""
   options = NetworkOptions(initial_weights=initial_weights, batch_norm='frozen', dropout=0.0, white=255.0)
-  network = build_efficientnet_lite(architecture, (224, 224, 3), _IMAGENET_CLASSES, options)
+  network = build_efficientnet_lite(architecture, (side, side, 3), _IMAGENET_CLASSES, options)
   tensors = _tensors(VARIANTS[architecture], options)
   assert tensors is not None  # initial weights are asked for
   network.get_layer('head').set_weights([tensors['_fc.weight'].T, tensors['_fc.bias']])
