@@ -79,7 +79,12 @@ def waits(args: Sequence[str]) -> bool:
 
 def runs_on_dataflow(args: Sequence[str]) -> bool:
   """Whether the engine is Google's."""
-  return _runner_name(PipelineOptions(_for_beam(args))) == _DATAFLOW
+  return runner_name(args) == _DATAFLOW
+
+
+def runner_name(args: Sequence[str]) -> str:
+  """The runner's name in lower case, without its module; empty where none is given."""
+  return _runner_name(PipelineOptions(_for_beam(args)))
 
 
 def _runner_name(options: PipelineOptions) -> str:
@@ -114,7 +119,7 @@ def make_runner(args: Sequence[str]) -> PipelineRunner:
 
 def runs_here(args: Sequence[str]) -> bool:
   """Whether the engine is this process: its workers then have this machine's disk."""
-  return _runner_name(PipelineOptions(_for_beam(args))) in _IN_PROCESS
+  return runner_name(args) in _IN_PROCESS
 
 
 def _named_runner(name: str) -> PipelineRunner:

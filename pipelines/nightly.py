@@ -53,7 +53,7 @@ def run(options: NightlyOptions, beam_args: Sequence[str]) -> Exit:
   bundle = load_bundle(current_bundle(options.bundle))
   bundle.verify()
   if beam_args:
-    from pipelines.preflight_dataflow import check_model  # here: a night with nothing new needs no Beam
+    from pipelines.preflight import check_model  # here: a night with nothing new needs no Beam
 
     check_model(bundle, options.batch_size, beam_args)
   decode = decode_options(options, bundle.spec)

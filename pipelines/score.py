@@ -9,7 +9,7 @@ from pipelines.beam_options import waits
 from pipelines.exits import Exit, UsageError
 from pipelines.launch import check_rejects, decode_options, inputs_or_record, report_listing
 from pipelines.options import ScoreOptions
-from pipelines.preflight_dataflow import check_model
+from pipelines.preflight import check_model
 from pipelines.run_record import new_run_id, now, read_record, recorded_runs
 from pipelines.score_run import ScoreRun, Scoring, execute, scoring_of, submit
 from pipelines.score_shards import ScoreSpec

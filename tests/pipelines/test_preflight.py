@@ -24,7 +24,7 @@ def check(job: str, words: list[str]) -> None:
     ('ingest', [*INGEST, *ENGINE, '--labels=gs://b/labels.csv']),
     ('ingest', [*INGEST, *ENGINE, '--labels=folder', '--no_wait_until_finish']),
     ('ingest', ['--input=/data', '--output=/tmp/out', '--labels=none']),
-    ('ingest', ['--input=/data', '--output=/tmp/out', '--labels=none', '--runner=FlinkRunner']),
+    ('ingest', ['--input=/data', '--output=/tmp/out', '--labels=none', '--runner=DirectRunner']),
   ],
 )
 def test_what_an_engine_can_run_passes(job: str, words: list[str]) -> None:
