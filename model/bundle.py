@@ -22,6 +22,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from model.intended_use import IntendedUse, from_facts
 from transforms.local_copies import local_folder
 from transforms.preprocess import PreprocessSpec
 
@@ -57,7 +58,7 @@ class Bundle:
     spec: the preprocessing that an image must have gone through.
     dataset_digest: of the training data.
     pseudonym_key_fingerprint: of the key behind the ids of the training data.
-    intended_use: header facts of the training images: for each column, counts of its values.
+    intended_use: what kind of images it was trained on; an old bundle knows less.
     recipe: the options of the training.
     metrics: on the validation split.
     versions: of the libraries.
@@ -77,7 +78,7 @@ class Bundle:
   spec: PreprocessSpec
   dataset_digest: str
   pseudonym_key_fingerprint: str | None
-  intended_use: Mapping[str, Mapping[str, int]]
+  intended_use: IntendedUse
   recipe: Mapping[str, Any]
   metrics: Mapping[str, Any]
   versions: Mapping[str, str]
@@ -190,7 +191,6 @@ _TAKEN_AS_THEY_ARE: Final = (
   'calibration',
   'dataset_digest',
   'pseudonym_key_fingerprint',
-  'intended_use',
   'recipe',
   'metrics',
   'versions',
@@ -204,15 +204,26 @@ def to_json(bundle: Bundle) -> str:
   """The content of `bundle.json`; it names no path of the machine."""
   values = {name: getattr(bundle, name) for name in _TAKEN_AS_THEY_ARE}
   values |= {'format_version': FORMAT_VERSION, 'labels': list(bundle.labels)}
+  values |= {'intended_use': bundle.intended_use.to_facts()}
   values |= {'preprocess': json.loads(bundle.spec.to_json()), 'preprocess_digest': bundle.preprocess_digest}
   return json.dumps(values, sort_keys=True, indent=2, allow_nan=False) + '\n'
 
 
 def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
-  missing = sorted({*_TAKEN_AS_THEY_ARE, 'labels'} - set(values))
+  missing = sorted({*_TAKEN_AS_THEY_ARE, 'labels', 'intended_use'} - set(values))
   if missing:
     raise BundleError(f'{BUNDLE_FILE} lacks {", ".join(missing)}; train the bundle again')
-  return {name: values[name] for name in _TAKEN_AS_THEY_ARE} | {'labels': tuple(values['labels'])}
+  taken = {name: values[name] for name in _TAKEN_AS_THEY_ARE}
+  return taken | {'labels': tuple(values['labels']), 'intended_use': _intended_use(values)}
+
+
+def _intended_use(values: Mapping[str, Any]) -> IntendedUse:
+  try:
+    return from_facts(values['intended_use'])
+  except ValueError as error:
+    raise BundleError(
+      f'{BUNDLE_FILE} has an intended_use, but {error}; use the version of radbeam that trained it, or train it again'
+    ) from None
 
 
 def _read_json(root: pathlib.Path) -> dict[str, Any]:

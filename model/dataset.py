@@ -5,8 +5,7 @@ No TensorFlow here: a dry run reads a dataset's facts without loading it.
 
 import json
 import pathlib
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -144,29 +143,24 @@ def rows_of(dataset: Dataset, split: Split) -> pyarrow.dataset.Expression:
   return good & (held_out if split == 'val' else ~held_out)
 
 
-def count_facts(dataset: Dataset, columns: Sequence[str], split: Split = 'train') -> dict[str, dict[str, int]]:
-  """Counts the values of header facts over the good rows of a split.
+def read_rows(dataset: Dataset, columns: Sequence[str], split: Split = 'train') -> Iterator[dict[str, Any]]:
+  """The good rows of a split.
 
   Args:
     dataset: whose index is read.
     columns: of the index; those it does not have are left out.
-    split: whose rows count.
+    split: whose rows they are.
 
-  Returns:
-    For each column, how often each value stands there; an absent value counts as `unknown`.
+  Yields:
+    For each row, its value in each of the columns.
   """
   index = dataset.path / 'index'
   if not index.is_dir():
-    return {}
+    return
   rows = pyarrow.dataset.dataset(index, format='parquet')
   present = [column for column in columns if column in rows.schema.names]
-  table = rows.to_table(columns=present, filter=rows_of(dataset, split))
-  return {column: _count(table[column].to_pylist()) for column in present}
-
-
-def _count(values: Sequence[str | None]) -> dict[str, int]:
-  counted = Counter('unknown' if value is None else str(value) for value in values)
-  return dict(sorted(counted.items()))
+  for batch in rows.to_batches(columns=present, filter=rows_of(dataset, split)):
+    yield from batch.to_pylist()
 
 
 def _read_json(root: pathlib.Path) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import itertools
 import pathlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -10,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.bundle import Bundle, load_bundle
-from model.dataset import Dataset, DatasetError, Split, open_dataset
+from model.dataset import Dataset, DatasetError, Split, open_dataset, read_rows
 from model.folds import as_trained
 from model.handler import BundleModelHandler, HandlerOptions, InferenceFailure, LoadedModel
 from model.input_data import read_examples
+from model.intended_use import COLUMNS
 from model.metrics import Scored, compute_metrics
 
 _BATCH: Final = 64
@@ -40,6 +42,7 @@ class Evaluation:
     rows: one per labelled image, in the order of the files.
     scored: the same as arrays.
     metrics: see `model.metrics.compute_metrics`.
+    outside: images by flag of the model's intended use; none where the split is of its kind.
   """
 
   bundle: Bundle
@@ -48,6 +51,7 @@ class Evaluation:
   rows: tuple[EvaluationRow, ...]
   scored: Scored
   metrics: dict[str, Any]
+  outside: Mapping[str, int]
 
   def to_dict(self) -> dict[str, Any]:
     """The metrics with what they are about, ready for JSON."""
@@ -60,6 +64,7 @@ class Evaluation:
       'split': self.split,
       'synthetic': self.dataset.synthetic,
       'metrics': self.metrics,
+      'outside': dict(self.outside),
     }
 
   def rows_as_dicts(self) -> list[dict[str, Any]]:
@@ -83,7 +88,15 @@ def evaluate(bundle_dir: str | pathlib.Path, dataset_dir: str | pathlib.Path, sp
   if not scored_rows:
     raise DatasetError(f'the {split} split has no labelled image, expected at least one; choose another split')
   scored = _as_arrays(bundle, scored_rows)
-  return Evaluation(bundle, dataset, split, tuple(scored_rows), scored, compute_metrics(scored))
+  outside = count_outside(bundle, dataset, split, {row.image_id for row in scored_rows})
+  return Evaluation(bundle, dataset, split, tuple(scored_rows), scored, compute_metrics(scored), outside)
+
+
+def count_outside(bundle: Bundle, dataset: Dataset, split: Split, image_ids: Set[str]) -> dict[str, int]:
+  """How many of these images have each flag of the bundle's intended use, by the index of the dataset."""
+  rows = {row['image_id']: row for row in read_rows(dataset, ('image_id', *COLUMNS), split)}
+  flags = Counter(flag for image_id in image_ids & rows.keys() for flag in bundle.intended_use.flags(rows[image_id]))
+  return dict(sorted(flags.items()))
 
 
 def check_fit(bundle: Bundle, dataset: Dataset) -> None:

@@ -17,7 +17,8 @@ import tensorflow as tf
 from model import bundle as layout
 from model.bundle import Bundle, BundleError, decision_facts, file_digests, model_digest, to_json
 from model.calibration import Calibration, CalibrationMethod, fit
-from model.dataset import Dataset, count_facts
+from model.dataset import Dataset, read_rows
+from model.intended_use import COLUMNS, intended_use_of
 from model.metrics import Scored, compute_metrics
 from model.model_card import model_card
 from model.report.plots import history_figure, to_png
@@ -27,7 +28,6 @@ from model.training import EpochRow, Trained
 from model.training_statistics import training_statistics
 from transforms import storage
 
-INTENDED_USE_COLUMNS: Final = ('modality', 'view_position', 'body_part', 'photometric')
 NORMAL_LABELS: Final = frozenset({'normal', 'negative', 'no finding', 'no_finding', 'healthy', 'none', '0'})
 _DISTRIBUTIONS: Final = ('radbeam', 'tensorflow', 'keras', 'tensorflow-transform', 'numpy', 'scikit-learn')
 
@@ -158,7 +158,7 @@ def known_of(dataset: Dataset) -> dict[str, Any]:
     'spec': dataset.spec,
     'dataset_digest': dataset.digest,
     'pseudonym_key_fingerprint': dataset.pseudonym_key_fingerprint,
-    'intended_use': count_facts(dataset, INTENDED_USE_COLUMNS),
+    'intended_use': intended_use_of(read_rows(dataset, COLUMNS)),
     'synthetic': dataset.synthetic,
   }
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from model.bundle import Bundle
+from model.intended_use import IntendedUse
 
 NOT_A_DEVICE: Final = (
   'Not a medical device. For research only: its output must not be used for diagnosis, treatment or triage.'
@@ -41,11 +42,14 @@ def _task(bundle: Bundle) -> str:
   )
 
 
-def _intended_use(counts: Mapping[str, Mapping[str, int]]) -> str:
-  if not counts:
+def _intended_use(use: IntendedUse) -> str:
+  if not use.images:
     return 'The dataset has no header facts: images of which kind it was trained on is not known here.'
-  lines = [f'- {name}: {", ".join(f"{value} {n}" for value, n in values.items())}' for name, values in counts.items()]
-  return 'Meant for images like these (counts of the train split):\n\n' + '\n'.join(lines)
+  lines = [f'- {fact.replace("_", " ")}: {text}' for fact, text in use.describe()]
+  return (
+    f'Meant for images like the {use.images} of the train split; of others `score` says so by a flag:\n\n'
+    + '\n'.join(lines)
+  )
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:

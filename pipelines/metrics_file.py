@@ -61,6 +61,7 @@ METRICS: Final[Mapping[str, str]] = {
   'rows': 'Rows published, by status.',
   'reasons': 'Rows rejected or skipped, by reason and status.',
   'predicted': 'Scored rows, by predicted label.',
+  'quality': 'Scored rows, by quality flag; duplicates are not among them.',
   'drift': 'Largest drift against the training data, by measure: psi, ks.',
   'alarms': 'Alarms of the last night, by alarm and level.',
 }
@@ -148,6 +149,7 @@ def _gauges(figures: NightFigures, earlier_success: float | None) -> Iterator[Ga
     'rows': _by('status', dict.fromkeys(STATUSES, 0) | dict(figures.rows)),
     'reasons': [({'reason': name, 'status': _status(name)}, float(rows)) for name, rows in figures.reasons.items()],
     'predicted': _by('label', figures.predicted),
+    'quality': _by('flag', figures.quality),
     'drift': _by('measure', {one: figures.drift[one].value for one in DRIFT_MEASURES if one in figures.drift}),
     'alarms': _alarms(figures),
   }

@@ -65,6 +65,7 @@ class NightFigures:
   rows: Mapping[str, int] = field(default_factory=dict)
   reasons: Mapping[str, int] = field(default_factory=dict)
   predicted: Mapping[str, int] = field(default_factory=dict)
+  quality: Mapping[str, int] = field(default_factory=dict)
   seconds: Mapping[str, float] = field(default_factory=dict)
   drift: Mapping[str, Drift] = field(default_factory=dict)
   usual_files: float | None = None
@@ -115,6 +116,7 @@ def figures_of(record: Mapping[str, Any]) -> NightFigures:
     rows=_numbers(record.get('rows')),
     reasons=_numbers(record.get('reasons')),
     predicted=_numbers(record.get('predicted')),
+    quality=_numbers(record.get('quality')),
     seconds=_numbers(record.get('seconds')),
     drift=drift_of(record.get('drift') or {}),
     usual_files=volume.get('median_of_weekday', volume.get('median_of_last')),

@@ -16,7 +16,7 @@ from pipelines.staging import digest_of
 from transforms.statistics import BINS, merge, reported
 
 JOB: Final = 'nightly'
-_SUMS: Final = ('sources', 'rows', 'reasons', 'predicted', 'duplicates')
+_SUMS: Final = ('sources', 'rows', 'reasons', 'predicted', 'quality', 'duplicates')
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pipelines.night_figures import INTERRUPTED, JOB, NightFigures, figures_of, 
 from pipelines.run_record import PRUNE, read_record, recorded_runs
 
 _SLICE: Final = re.compile(r'(.+)-s\d{4,}')
-_COUNTS: Final = ('sources', 'rows', 'reasons', 'predicted')
+_COUNTS: Final = ('sources', 'rows', 'reasons', 'predicted', 'quality')
 
 
 def latest_nights(output: str, count: int) -> list[NightFigures]:

@@ -91,6 +91,14 @@ def predicted(results: Sequence[ShardResult]) -> dict[str, int]:
   return dict(sorted((+labels).items()))
 
 
+def quality(results: Sequence[ShardResult]) -> dict[str, int]:
+  """Scored rows by quality flag."""
+  flags: Counter[str] = Counter()
+  for result in results:
+    flags.update(dict(result.quality))
+  return dict(sorted(flags.items()))
+
+
 def record_path(output: str, run_id: str) -> str:
   """Where the record of a run is."""
   return storage.join(output, RUNS, f'{run_id}.json')

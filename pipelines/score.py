@@ -2,9 +2,10 @@
 
 import datetime
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from model.bundle import load_bundle
+from model.intended_use import OUTSIDE, REASONS
 from pipelines.beam_options import waits
 from pipelines.exits import Exit, UsageError
 from pipelines.launch import check_rejects, decode_options, inputs_or_record, report_listing
@@ -41,8 +42,15 @@ def run(options: ScoreOptions, beam_args: Sequence[str]) -> Exit:
   record = execute(score_run, spec, inputs, beam_args, options.quiet)
   sources, rows = record['sources']['written'], record['rows']
   _LOG.info('%d sources, rows %s -> %s/%s', sources, rows, options.output, score_run.predictions)
+  _report_outside(record['quality'])
   check_rejects(record, options.max_reject_ratio)
   return Exit.DONE
+
+
+def _report_outside(flags: Mapping[str, int]) -> None:
+  if OUTSIDE in flags:
+    why = ', '.join(f'{flag} {rows}' for flag, rows in flags.items() if flag in REASONS)
+    _LOG.info('%d scored rows are unlike the images that the model was trained on: %s', flags[OUTSIDE], why)
 
 
 def plan(scoring: Scoring, inputs: Sequence[Input], run_date: str, overwrite: bool) -> tuple[ScoreRun, ScoreSpec]:

@@ -119,10 +119,11 @@ def write_predictions(
   run = asdict(columns)
   counts: RowCounts = Counter()
   sketch = Sketch()
+  flags: Counter[str] = Counter()
   staged = StagedWriter(folder, end.shard)
   with storage.open_write(staged.path(PREDICTIONS_ROLE)) as file:
     lines = (prediction_row(row, bundle, run) for row in ordered)
-    write_table(file, counted(_sketched(lines, ordered, sketch), counts), PREDICTIONS)
+    write_table(file, counted(_observed(lines, ordered, sketch, flags), counts), PREDICTIONS)
   files = (staged.describe(PREDICTIONS_ROLE), *end.crosswalk)
   written = len({row.row.source_id for row in ordered})
   rejected = {row.file_id for row in rows if row.row.status == 'rejected'}
@@ -135,25 +136,30 @@ def write_predictions(
     tuple(sorted(counts.items())),
     tuple(sorted(rejected)),
     sketch.to_json(),
+    tuple(sorted(flags.items())),
   )
   write_marker(folder, result)
   return result
 
 
-def _sketched(
-  lines: Iterable[Mapping[str, Any]], rows: Iterable[ShardRow], sketch: Sketch
+def _observed(
+  lines: Iterable[Mapping[str, Any]], rows: Iterable[ShardRow], sketch: Sketch, flags: Counter[str]
 ) -> Iterator[Mapping[str, Any]]:
   """Passes the lines of the table on, and counts what was scored as it goes by."""
   for line, row in zip(lines, rows, strict=True):
     if line['status'] == 'scored':
       sketch.add(line, input_bins(line) | score_bin(line['probability']), row.grey)
+      flags.update(line['quality'])
     yield line
 
 
 def prediction_row(row: ShardRow, bundle: Bundle, run: Mapping[str, Any]) -> dict[str, Any]:
   """One line of the table."""
   values = {'schema_version': SCHEMA_VERSION, 'file_id': row.file_id, **columns_of(row.row), **run}
-  return values | _outcome(row.scores, bundle) if row.scores is not None else values
+  if row.scores is None:
+    return values
+  quality = sorted({*row.row.quality, *bundle.intended_use.flags(values)})
+  return values | _outcome(row.scores, bundle) | {'quality': quality}
 
 
 def _outcome(scores: tuple[float, ...], bundle: Bundle) -> dict[str, Any]:

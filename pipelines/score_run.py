@@ -24,7 +24,7 @@ from pipelines.night_options import NightlyOptions
 from pipelines.options import ScoreOptions
 from pipelines.progress import shard_progress
 from pipelines.publish import part_name, publish_crosswalk, publish_folder, with_role
-from pipelines.run_record import code_version, commit_record, now, predicted, record_path, summarise, versions
+from pipelines.run_record import code_version, commit_record, now, predicted, quality, record_path, summarise, versions
 from pipelines.score_rows import PREDICTIONS_ROLE, RunColumns
 from pipelines.score_shards import ScoreShards, ScoreSpec
 from pipelines.staging import FOLDER, ShardResult, choose_results, digest_of
@@ -97,6 +97,7 @@ class Scoring:
         'decode': repr(self.decode),
         'handler': repr(self.handler),
         'model': self.bundle.model_digest,
+        'intended_use': self.bundle.intended_use.to_facts(),
         'key': self.pseudonyms.fingerprint,
         'crosswalk': bool(self.crosswalk),
         'code': code_version(),
@@ -256,6 +257,7 @@ def _record(score_run: ScoreRun, results: Sequence[ShardResult]) -> dict[str, An
     'files': [part_name(number, len(results), 'parquet') for number in range(len(results))],
     **summarise(results),
     'predicted': predicted(results),
+    'quality': quality(results),
     'statistics': reported(merge(result.statistics for result in results)),
     'model': {'name': columns.model_name, 'version': columns.model_version, 'digest': columns.model_digest},
     'preprocess_digest': columns.preprocess_digest,

@@ -45,6 +45,7 @@ class ShardResult:
     counts: rows by (status, reason, split, label), '' where there is none.
     rejected_files: ids of the files below the inputs that have a rejected row, where a job asks for them.
     statistics: a sketch of `transforms.statistics` of what was scored; empty where a job makes none.
+    quality: scored rows by quality flag, but for duplicates, which are known only after all shards.
   """
 
   number: int
@@ -55,6 +56,7 @@ class ShardResult:
   counts: tuple[tuple[RowKey, int], ...]
   rejected_files: tuple[str, ...] = ()
   statistics: Statistics = field(default_factory=dict, hash=False)
+  quality: tuple[tuple[str, int], ...] = ()
 
   @property
   def content(self) -> tuple[object, ...]:
@@ -66,6 +68,7 @@ class ShardResult:
       self.counts,
       self.rejected_files,
       self.statistics,
+      self.quality,
       [(f.role, f.sha256) for f in self.files],
     )
 
@@ -124,7 +127,8 @@ def _parse(values: dict[str, object]) -> ShardResult:
   files = tuple(StagedFile(**file) for file in values.pop('files'))  # type: ignore[attr-defined]
   counts = tuple((tuple(key), count) for key, count in values.pop('counts'))  # type: ignore[attr-defined]
   rejected: tuple[str, ...] = tuple(values.pop('rejected_files', ()))  # type: ignore[arg-type]
-  return ShardResult(files=files, counts=counts, rejected_files=rejected, **values)  # type: ignore[arg-type]
+  quality = tuple((flag, rows) for flag, rows in values.pop('quality', ()))  # type: ignore[attr-defined]
+  return ShardResult(files=files, counts=counts, rejected_files=rejected, quality=quality, **values)  # type: ignore[arg-type]
 
 
 def choose_results(results: Iterable[ShardResult]) -> list[ShardResult]:

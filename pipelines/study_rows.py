@@ -8,7 +8,10 @@ VIEW_MISSING: Final = 'view-missing'
 NOTHING_SCORED: Final = 'nothing-scored'
 # The more a flag says against a score, the earlier it stands.
 _WORST_FIRST: Final = (
-  *('blank', 'tiny', 'clipped', 'low-contrast', 'extreme-aspect', 'burned-in', 'burned-in-masked'),
+  'blank',
+  *('outside-modality', 'outside-body-part', 'outside-view', 'outside-age', 'outside-sex', 'outside-size'),
+  *('outside-colour', 'outside-format', 'outside-bits', 'outside-intended-use'),
+  *('tiny', 'clipped', 'low-contrast', 'extreme-aspect', 'burned-in', 'burned-in-masked'),
   *('lossy-compressed', 'duplicate-pixels', 'duplicate-content'),
 )
 Row = Mapping[str, Any]

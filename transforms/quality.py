@@ -18,6 +18,16 @@ FLAGS: Final[Mapping[str, str]] = {
   'extreme-aspect': 'four times longer than wide, or more',
   'lossy-compressed': 'was compressed with loss, now or earlier; `lossy_ratio` says how much, where it is known',
   'low-contrast': 'nine tenths of what is not black lie within 32 of 255 grey levels',
+  'outside-age': 'younger or older than the training images allow for',
+  'outside-bits': '8 bits or fewer a pixel, or more, where the training images were the other way',
+  'outside-body-part': 'of a body part that the model was not trained on, or states none where the training images did',
+  'outside-colour': 'in colour where the training images were grey, or grey where they were in colour',
+  'outside-format': 'DICOM where the training images were JPEG or PNG, or the other way round',
+  'outside-intended-use': 'unlike the images that the model was trained on, in what the other `outside-` flags say',
+  'outside-modality': 'of a modality that the model was not trained on',
+  'outside-sex': 'of a sex that the training images were not of',
+  'outside-size': 'rows, columns or their ratio are beyond those of the training images',
+  'outside-view': 'of a view that the model was not trained on, or states none where the training images did',
   'tiny': 'less than 64 pixels high or wide',
 }
 
@@ -41,7 +51,7 @@ def _counts(values: Pixels) -> Histogram:
 
 
 def quality_flags(histogram: Histogram, facts: HeaderFacts) -> tuple[str, ...]:
-  """Those of `FLAGS` that one image by itself can have, in alphabetic order.
+  """Those of `FLAGS` that an image has by itself, whatever else there is, in alphabetic order.
 
   Pure black counts for neither contrast nor clipping: it is padding or
   collimation.

@@ -55,7 +55,8 @@ _ASPECT_PER_OCTAVE: Final = 8
 _YEARS: Final = 10
 _PER_LOG_ODD: Final = 4
 _SCORE_BINS: Final = 64  # up to log-odds of 8: 0.0003 to 0.9997
-_NOT_OF_ONE_IMAGE: Final = frozenset({'duplicate-content', 'duplicate-pixels'})  # known only after all shards
+# How flags begin that depend on other images or on a model, not on the image alone.
+_RELATIVE: Final = ('duplicate-', 'outside-')
 
 
 def grey_counts(histogram: 'Histogram') -> tuple[int, ...]:
@@ -77,7 +78,7 @@ def input_bins(row: Mapping[str, Any]) -> dict[str, str]:
     bins['aspect'] = str(round(_ASPECT_PER_OCTAVE * math.log2(columns / rows)))
   if age is not None:
     bins['age'] = str(age // _YEARS)
-  flags = sorted(set(row.get('quality') or ()) - _NOT_OF_ONE_IMAGE)
+  flags = sorted({flag for flag in row.get('quality') or () if not flag.startswith(_RELATIVE)})
   bins['quality'] = ' '.join(flags) or 'none'
   return {name: bins.get(name, UNKNOWN) for name in (*CATEGORIES, 'rows', 'columns', 'aspect', 'age')}
 

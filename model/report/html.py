@@ -82,6 +82,7 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
     'not_a_device': NOT_A_DEVICE,
     'synthetic': evaluation.dataset.synthetic or evaluation.bundle.synthetic,
     'metrics': metrics,
+    'outside': [(flag.replace('-', ' '), images) for flag, images in evaluation.outside.items()],
     'summary': [(NAMES[name], _summary_figure(metrics, name)) for name in SUMMARY],
     'names': NAMES,
     'matrix_shares': _row_shares(metrics['confusion_matrix']),

@@ -70,6 +70,7 @@ def test_each_night_scores_what_is_new_and_says_so(site: Site) -> None:
   assert (first['inbox']['new'], first['inbox']['done'], first['rows']) == (2, 0, {'scored': 3})
   assert (second['inbox']['new'], second['inbox']['done'], second['sources']['written']) == (2, 2, 2)
   assert second['predicted'] == {'healthy': 1}
+  assert (first['quality'], second['quality']) == ({'low-contrast': 3, 'tiny': 3}, {'low-contrast': 1, 'tiny': 1})
   assert first['state'] == second['state'] == 'done'
 
 

@@ -39,7 +39,7 @@ def test_a_bundle_holds_what_a_reader_needs(bundle: Bundle, dataset: Dataset) ->
   assert bundle.version == bundle.model_digest[:12]
   assert bundle.dataset_digest == dataset.digest
   assert bundle.spec == dataset.spec
-  assert bundle.intended_use == {'modality': {'DX': 96}}
+  assert (bundle.intended_use.images, bundle.intended_use.terms['modality']) == (96, {'DX': 96})
   assert bundle.metrics['summary']['roc_auc'] > 0.95
   assert set(bundle.files) >= {
     'model.keras',

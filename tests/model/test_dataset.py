@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from model.dataset import Dataset, DatasetError, count_facts, open_dataset
+from model.dataset import Dataset, DatasetError, open_dataset, read_rows
 
 
 def _copy(dataset: Dataset, tmp_path: pathlib.Path, **changes: Any) -> pathlib.Path:
@@ -23,8 +23,9 @@ def test_what_ingest_wrote_is_read(dataset: Dataset) -> None:
   assert len(dataset.example_files('train')) == 2
 
 
-def test_header_facts_are_counted(dataset: Dataset) -> None:
-  assert count_facts(dataset, ['modality', 'view_position']) == {'modality': {'DX': 96}}
+def test_the_rows_of_a_split_are_read(dataset: Dataset) -> None:
+  assert list(read_rows(dataset, ['modality', 'view_position'])) == [{'modality': 'DX'}] * 96
+  assert len(list(read_rows(dataset, ['modality'], 'val'))) == 32
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 
 from model.bundle import Bundle, BundleError
 from model.dataset import Dataset, DatasetError
-from model.evaluation import Evaluation, check_fit, evaluate
+from model.evaluation import Evaluation, check_fit, count_outside, evaluate
+from model.intended_use import from_facts
 from model.report.html import render_report, write_report
 from tests.model.datasets import draw_items, write_dataset
 from transforms.preprocess import PreprocessSpec
@@ -81,6 +82,17 @@ def test_samples_show_the_picture_before_and_after(bundle: Bundle, tmp_path: pat
   assert text.count('class="sample"') == 6
   assert text.count('alt="source picture"') == 1
   assert text.index(items[-1].image_id[:12]) < text.index(items[4].image_id[:12])
+
+
+def test_images_of_another_kind_are_counted(evaluation: Evaluation, bundle: Bundle, dataset: Dataset) -> None:
+  assert evaluation.outside == {}
+  assert 'no image is outside' in render_report(evaluation)
+  other = dataclasses.replace(bundle, intended_use=from_facts({'modality': {'CT': 50}}))
+  outside = count_outside(other, dataset, 'test', {evaluation.rows[0].image_id, evaluation.rows[1].image_id, 'gone'})
+  assert outside == {'outside-intended-use': 2, 'outside-modality': 2}
+  text = render_report(dataclasses.replace(evaluation, outside=outside))
+  assert 'outside intended use: 2, outside modality: 2' in text
+  assert json.loads(json.dumps(dataclasses.replace(evaluation, outside=outside).to_dict()))['outside'] == outside
 
 
 def test_labels_are_escaped(evaluation: Evaluation) -> None:

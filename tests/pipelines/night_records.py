@@ -56,6 +56,7 @@ def night(
       'read-failed': rejected - rejected // 2 - rejected // 4,
     },
     'predicted': {NEGATIVE: scored - sick, POSITIVE: sick},
+    'quality': {'lossy-compressed': scored // 2, 'outside-intended-use': 9, 'outside-view': 9},
     'seconds': seconds,
     'drift': drift(chance.uniform(0.01, 0.04), chance.uniform(0.01, 0.05)),
     'volume': {'files': files, 'median_of_last': 1500, 'runs_compared': 14},
@@ -74,7 +75,7 @@ def drift(psi: float, ks: float) -> dict[str, Any]:
 
 def nothing_new(day: datetime.date) -> dict[str, Any]:
   """The record of a night without work."""
-  empty: dict[str, Any] = {name: {} for name in ('sources', 'rows', 'reasons', 'predicted', 'drift')}
+  empty: dict[str, Any] = {name: {} for name in ('sources', 'rows', 'reasons', 'predicted', 'quality', 'drift')}
   inbox = {'files': 40_000, 'bytes': 0, 'new': 0, 'done': 40_000, 'waiting': 0, 'left': 0, 'gone': 0}
   return (
     night(day, 1)

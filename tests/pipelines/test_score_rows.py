@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from model.handler import InferenceFailure
+from model.intended_use import from_facts
 from pipelines.score_rows import ShardEnd, ShardRow, decode_shard, prediction_row, with_prediction, write_predictions
 from pipelines.staging import find_finished
 from tests.pipelines.tiny_bundle import COLUMNS, SPEC, make_bundle
@@ -53,6 +54,18 @@ def test_an_image_that_the_model_fails_on_is_a_reject() -> None:
   assert (line['status'], line['reason'], line['detail']) == ('rejected', 'inference-failed', 'InvalidArgumentError')
   assert 'probability' not in line
   assert line['image_id'] == shard_row(0).row.image_id
+
+
+def test_a_scored_image_unlike_the_training_images_is_flagged_and_a_reject_is_not(tmp_path: pathlib.Path) -> None:
+  bundle = dataclasses.replace(BUNDLE, intended_use=from_facts({'modality': {'CT': 50}}))
+  [first, *_] = rows = rows_of_a_shard()
+  rows[0] = dataclasses.replace(first, row=dataclasses.replace(first.row, quality=('clipped', 'tiny')))
+  result = write_predictions(END, rows, bundle, COLUMNS, str(tmp_path))
+  flags = [line['quality'] for line in pq.read_table(result.files[0].path).to_pylist()]
+  outside = ['outside-intended-use', 'outside-modality']
+  assert flags == [['clipped', *outside, 'tiny'], [], outside, []]
+  assert dict(result.quality) == {'clipped': 1, 'outside-intended-use': 2, 'outside-modality': 2, 'tiny': 1}
+  assert result.statistics['all']['features']['quality'] == {'clipped tiny': 1, 'none': 1}
 
 
 def rows_of_a_shard() -> list[ShardRow]:

@@ -25,6 +25,7 @@ FILES = {'index': b'rows', 'examples/train': b'images'}
 @pytest.fixture
 def finished(tmp_path: pathlib.Path) -> ShardResult:
   result = stage(tmp_path, 3, FILES, counts=((('ok', '', 'train', 'a'), 2), (('rejected', 'blank', '', ''), 1)))
+  result = dataclasses.replace(result, quality=(('outside-age', 1), ('tiny', 2)))
   result = dataclasses.replace(result, statistics={'bins': '1', 'all': {'images': 2, 'features': {'sex': {'F': 2}}}})
   write_marker(str(tmp_path), result)
   return result
@@ -98,6 +99,7 @@ def test_equal_attempts_give_one_result_each_in_the_order_of_the_shards(tmp_path
     {'written': 2},
     {'counts': ()},
     {'statistics': {'bins': '1'}},
+    {'quality': (('tiny', 1),)},
     {'files': ()},
   ],
 )

@@ -97,6 +97,8 @@ def test_the_worst_flag_is_that_of_any_scored_image() -> None:
   images = [image(0.1, quality=['lossy-compressed']), image(0.2, quality=['clipped', 'tiny'])]
   assert study_row('s', images, 'max')['worst_quality'] == 'tiny'
   assert study_row('s', [image(0.1)], 'max')['worst_quality'] is None
+  other = image(0.3, quality=['outside-age', 'outside-intended-use', 'tiny'])
+  assert study_row('s', [*images, other], 'max')['worst_quality'] == 'outside-age'
 
 
 def test_every_flag_has_its_place_among_the_others() -> None:

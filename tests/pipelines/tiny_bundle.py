@@ -7,6 +7,7 @@ import pathlib
 import tensorflow as tf
 
 from model.bundle import BUNDLE_FILE, Bundle, decision_facts, file_digests, load_bundle, model_digest, to_json
+from model.intended_use import IntendedUse
 from pipelines.score_rows import RunColumns
 from transforms.preprocess import PreprocessSpec
 
@@ -52,7 +53,7 @@ def make_bundle(path: pathlib.Path) -> Bundle:
     spec=SPEC,
     dataset_digest='d' * 64,
     pseudonym_key_fingerprint=None,
-    intended_use={},
+    intended_use=IntendedUse(),
     recipe={},
     metrics={},
     versions={},

@@ -114,6 +114,7 @@ def test_without_a_study_frames_of_a_source_belong_together() -> None:
     ({}, {'age': 'unknown', 'modality': 'unknown', 'quality': 'none', 'bits_stored': 'unknown'}),
     ({'bits_stored': 12, 'modality': 'DX'}, {'bits_stored': '12', 'modality': 'DX'}),
     ({'quality': ['tiny', 'clipped', 'duplicate-content']}, {'quality': 'clipped tiny'}),
+    ({'quality': ['outside-age', 'outside-intended-use', 'tiny']}, {'quality': 'tiny'}),
   ],
 )
 def test_header_facts_have_their_bins(row: Row, bins: dict[str, str]) -> None:
