@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from model.bundle import Bundle
 from model.intended_use import IntendedUse
+from model.shifted_table import FIGURES, read_shifted_table
 
 NOT_A_DEVICE: Final = (
   'Not a medical device. For research only: its output must not be used for diagnosis, treatment or triage.'
@@ -26,6 +27,7 @@ def model_card(bundle: Bundle) -> str:
     '## Validation',
     _metrics(bundle.metrics),
     'On the split on which the threshold and the epoch were chosen: expect lower figures elsewhere.',
+    *_under_shift(bundle),
     '## Recipe',
     '\n'.join(f'- {name}: {value}' for name, value in sorted(bundle.recipe.items())),
     '## Preprocessing',
@@ -55,6 +57,26 @@ def _intended_use(use: IntendedUse) -> str:
 def _metrics(metrics: Mapping[str, Any]) -> str:
   figures = {'images': metrics['count'], 'accuracy': metrics['accuracy'], **metrics['summary']}
   return '\n'.join(f'- {name.replace("_", " ")}: {_text(value)}' for name, value in figures.items())
+
+
+def _under_shift(bundle: Bundle) -> list[str]:
+  table = read_shifted_table(bundle.path)
+  if table is None:
+    return []
+  head = ['images', 'scored', 'ROC AUC', '95 %', *FIGURES[1:]]
+  lines = [head, ['---'] * len(head), *([row['name'], str(row['count']), *_figures(row)] for row in table['rows'])]
+  return [
+    '## Validation under shift',
+    'The same images as other devices and sites might have made them, by a frozen set of changes '
+    f'(version {table["set_version"]}, digest `{table["set_digest"][:12]}`), at the same threshold.',
+    '\n'.join(f'| {" | ".join(cells)} |' for cells in lines),
+  ]
+
+
+def _figures(row: Mapping[str, Any]) -> list[str]:
+  interval = row['roc_auc_interval']
+  between = '' if interval is None else f'{interval[0]:.4f} to {interval[1]:.4f}'
+  return [_text(row['roc_auc']), between, *(_text(row[name]) for name in FIGURES[1:])]
 
 
 def _text(value: float | None) -> str:

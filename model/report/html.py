@@ -27,6 +27,7 @@ from model.report.plots import (
   stretch_to_grey,
   to_svg,
 )
+from model.shifted_table import read_shifted_table
 from model.signatures import grey_levels, load_transform
 
 SAMPLES: Final = 6
@@ -88,6 +89,7 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
     'matrix_shares': _row_shares(metrics['confusion_matrix']),
     'figures': _figures(evaluation),
     'history': _history(evaluation),
+    'shifted': read_shifted_table(evaluation.bundle.path),
     'samples': samples(evaluation),
   }
 
