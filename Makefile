@@ -23,7 +23,7 @@ demo: $(INSTALLED) ## the whole chain on a small synthetic export, into $(DEMO)/
 test: $(INSTALLED) ## all tests; a skipped one is a failure
 	$(BIN)/python -m pytest
 
-integration: $(INSTALLED) $(BIN)/promtool $(BIN)/hadolint $(BIN)/beam-boot $(BIN)/prism .cache/flink/.unpacked .venv-airflow/.installed .venv-worker/.installed ## against tools of others, which it installs from Debian (as root, or by sudo)
+integration: $(INSTALLED) $(BIN)/promtool $(BIN)/hadolint $(BIN)/beam-boot $(BIN)/prism .cache/flink/.unpacked .cache/other-beam/.unpacked .venv-airflow/.installed .venv-worker/.installed ## against tools of others, which it installs from Debian (as root, or by sudo)
 	@{ command -v dcml2pnm && command -v javac && command -v ojph_compress && command -v shellcheck && command -v systemd-analyze; } >/dev/null || \
 	  { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy $(DEBIAN); } || \
 	  { echo 'make integration needs $(DEBIAN), and apt-get could not install them' >&2; exit 1; }
@@ -54,6 +54,12 @@ $(BIN)/beam-boot: | $(INSTALLED)
 	$(PIP) download --no-deps --require-hashes -r $< -d .cache/flink
 	cd .cache/flink && $(CURDIR)/$(BIN)/python -m zipfile -e apache_flink_libraries-*.whl wheel && \
 	  mv wheel/pyflink/lib/flink-dist-*.jar wheel/pyflink/lib/log4j-*.jar lib/ && rm -rf wheel *.whl
+	@touch $@
+
+# Another Beam, for a pool of workers that is not of ours.
+.cache/other-beam/.unpacked: tests/integration/other_beam.lock | $(INSTALLED)
+	rm -rf .cache/other-beam
+	$(PIP) install --no-deps --require-hashes -r $< --target .cache/other-beam
 	@touch $@
 
 # Beam's portable runner; its modules and their build take 1.5 GB of Go's caches.

@@ -36,7 +36,7 @@ from apache_beam.utils import thread_pool_executor
 from pipelines import worker_facts
 
 SECONDS_TO_CONNECT: Final = 3
-SECONDS_TO_CALL: Final = 5  # Beam's boot entry calls back at once, a bare harness when Beam is loaded
+SECONDS_TO_CALL: Final = 4  # Beam's boot entry calls back at once, a bare harness when Beam is loaded
 SECONDS_TO_ANSWER: Final = 30  # idle: 5 s
 SECONDS_TO_LEAVE: Final = 2  # a worker that is cut off counts as failed, and is started again by the boot entry
 _NAMESPACE: Final = 'radbeam'

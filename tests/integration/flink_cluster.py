@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -77,18 +77,29 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def flink_cluster(home: pathlib.Path) -> Iterator[Cluster]:
-  """Starts a cluster, which ends with the block."""
-  master = f'127.0.0.1:{_free_port()}'
+def flink_cluster(
+  home: pathlib.Path, task_managers: Sequence[str] = TASK_MANAGERS, version: str | None = None
+) -> Iterator[Cluster]:
+  """Starts a cluster, which ends with the block.
+
+  Args:
+    home: for what it needs and leaves.
+    task_managers: their names.
+    version: that it says it is of, other than its own.
+  """
+  master = f'127.0.0.1:{free_port()}'
   _configure(home, master)
+  if version:
+    (home / 'classes').mkdir()
+    (home / 'classes/.flink-runtime.version.properties').write_text(f'project.version={version}\n')
   cluster = Cluster(home, master, {'jm': _start(home, 'jm', _MASTER, '512m')})
   try:
-    for name in TASK_MANAGERS:
+    for name in task_managers:
       settings = {'taskmanager.resource-id': name, 'taskmanager.cpu.cores': '2.0'}
       settings |= {f'taskmanager.memory.{key}': value for key, value in _MEMORY.items()}
       given = [word for key, value in settings.items() for word in ('-D', f'{key}={value}')]
       cluster.processes[name] = _start(home, name, _TASK_MANAGER, '640m', *given)
-    _wait(cluster)
+    _wait(cluster, len(task_managers))
     yield cluster
   finally:
     for process in cluster.processes.values():
@@ -96,7 +107,8 @@ def flink_cluster(home: pathlib.Path) -> Iterator[Cluster]:
       process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+  """A port of this machine where nothing listens."""
   with socket.create_server(('127.0.0.1', 0)) as found:
     return int(found.getsockname()[1])
 
@@ -107,10 +119,17 @@ def _configure(home: pathlib.Path, master: str) -> None:
     **dict.fromkeys(('jobmanager.rpc.address', 'jobmanager.bind-host', 'taskmanager.host'), here),
     **dict.fromkeys(('taskmanager.bind-host', 'rest.address', 'rest.bind-address'), here),
     'rest.port': master.rpartition(':')[2],
-    'jobmanager.rpc.port': _free_port(),
+    'jobmanager.rpc.port': free_port(),
     'jobmanager.memory.process.size': '1g',
     'taskmanager.numberOfTaskSlots': 2,
     'parallelism.default': 4,
+    # Else the scheduler may run what takes longest on one slot, and a lost task manager ends the job.
+    'execution.batch.adaptive.auto-parallelism.enabled': 'false',
+    'restart-strategy.type': 'fixed-delay',
+    'restart-strategy.fixed-delay.attempts': 10,
+    'restart-strategy.fixed-delay.delay': '2 s',
+    'heartbeat.interval': 2000,
+    'heartbeat.timeout': 12000,
     'io.tmp.dirs': home / 'tmp',
     'web.upload.dir': home / 'upload',
   }
@@ -125,17 +144,17 @@ def _start(home: pathlib.Path, name: str, main: str, heap: str, *given: str) -> 
     *('java', '-Xms64m', f'-Xmx{heap}', '-XX:+UseSerialGC', f'-Dlog.file={home / name}.log'),
     f'-Dlog4j.configurationFile={home}/conf/log4j.properties',
     *(f'--add-opens=java.base/{package}=ALL-UNNAMED' for package in _OPENED),
-    *('-cp', f'{LIBRARIES}/*', main, '--configDir', f'{home}/conf', *given),
+    *('-cp', f'{home}/classes:{LIBRARIES}/*', main, '--configDir', f'{home}/conf', *given),
   ]
   with (home / f'{name}.out').open('wb') as output:
     return subprocess.Popen(command, cwd=home, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
 
-def _wait(cluster: Cluster) -> None:
+def _wait(cluster: Cluster, task_managers: int) -> None:
   end = time.monotonic() + _SECONDS_TO_START
   while time.monotonic() < end and all(process.poll() is None for process in cluster.processes.values()):
     with contextlib.suppress(OSError):
-      if cluster.ask('overview')['taskmanagers'] == len(TASK_MANAGERS):
+      if cluster.ask('overview')['taskmanagers'] == task_managers:
         return
     time.sleep(0.3)
   said = '\n'.join(file.read_text()[-2000:] for file in sorted(cluster.home.glob('*.[lo][ou][gt]')))

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from tests.distribution import ROOT, build_sdist, run
 
@@ -53,21 +54,25 @@ def environment(home: pathlib.Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def worker_pool(home: pathlib.Path) -> Iterator[str]:
+def worker_pool(
+  home: pathlib.Path, entry: pathlib.Path = BOOT, variables: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[str]:
   """A pool of workers that engines reach by the address given; it ends with the block.
 
   Args:
     home: where the workers are started, and write; not in the clone.
+    entry: what the pool starts for each worker.
+    variables: beyond those of the image.
   """
   with socket.create_server(('127.0.0.1', 0)) as found:
     port = found.getsockname()[1]
   boot = home / 'boot'
-  boot.write_text(f'#!/bin/sh\nexec {BOOT} --semi_persist_dir={home} "$@"\n')  # else it stages to /tmp
+  boot.write_text(f'#!/bin/sh\nexec {entry} --semi_persist_dir={home} "$@"\n')  # else it stages to /tmp
   boot.chmod(0o755)
   with (home / 'pool.log').open('w') as log:
     process = subprocess.Popen(
       [PYTHON, '-c', _POOL, str(port), boot],
-      env=environment(home),
+      env=environment(home) | variables,
       cwd=home,
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
@@ -82,3 +87,25 @@ def worker_pool(home: pathlib.Path) -> Iterator[str]:
   finally:
     process.stdin.close()
     process.wait()
+
+
+def environment_with(folder: pathlib.Path, radbeam: str | None) -> dict[str, str]:
+  """Variables that lead to another environment: the same packages, but radbeam is missing, or says it is of a version.
+
+  Args:
+    folder: where the environment is made.
+    radbeam: the version; None for an environment that it was never installed in.
+  """
+  run(PYTHON, '-m', 'venv', '--without-pip', folder, cwd=folder.parent)
+  (there,), (here,) = (list((place / 'lib').glob('python*/site-packages')) for place in (folder, WORKER))
+  for package in here.iterdir():
+    if package.name not in ('pipelines', 'transforms', 'model') and not package.name.startswith('radbeam'):
+      (there / package.name).symlink_to(package)
+  if radbeam:
+    for name in ('pipelines', 'transforms', 'model'):
+      (there / name).symlink_to(here / name)
+    (there / f'radbeam-{radbeam}.dist-info').mkdir()
+    (there / f'radbeam-{radbeam}.dist-info/METADATA').write_text(
+      f'Metadata-Version: 2.1\nName: radbeam\nVersion: {radbeam}\n'
+    )
+  return {'PATH': f'{folder / "bin"}{os.pathsep}{os.environ["PATH"]}'}

@@ -84,7 +84,7 @@ def test_waiting_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
   monkeypatch.setattr(worker_pool, 'SECONDS_TO_CALL', 0.2)
   with pool(Silent()) as address, pytest.raises(NoCall, match='has not called back within'):
     ask_pool(address)
-  monkeypatch.setattr(worker_pool, 'SECONDS_TO_CALL', 5)
+  monkeypatch.setattr(worker_pool, 'SECONDS_TO_CALL', 4)
   monkeypatch.setattr(worker_pool, 'SECONDS_TO_ANSWER', 0.2)
   with pool(Slow()) as address, pytest.raises(NoAnswer, match='has not answered within'):
     ask_pool(address)
