@@ -1,86 +1,115 @@
-"""Random variation of training images, as graph operations on whole batches.
+"""How far training images are varied and mixed, as values; `model.augmenting` and `model.mixing` do it.
 
-Rotation, flip, zoom and shift are one affine map, hence one interpolation.
-All randomness is stateless: the same seed and batch number give the same
-images, whatever the number of threads.
+Neither OpenCV nor numpy here: flags and recipes are made of these.
 """
 
-import math
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import tensorflow as tf
-
-Augment = Literal['none', 'light', 'standard']
+Augment = Literal['none', 'light', 'standard', 'strong']
 
 
-@dataclass(frozen=True, slots=True)
-class Strength:
-  """How far an image may be varied, to either side; each image draws its own values.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+  """How far an image may be varied; each image draws its own values. Every part is off by default.
 
   Attributes:
-    rotation_degrees: about the centre.
-    zoom: share of the size, both axes alike.
-    shift: share of the height and width.
-    brightness: share of the way from black to white.
-    flip: whether half of the images are mirrored left to right. Side markers
+    mirror: whether half of the images are mirrored left to right. Side markers
       and the heart change sides: a radiograph of the chest stays plausible,
       a task about sides does not.
+    rotation_degrees: about the centre, to either side.
+    zoom: the size is multiplied by e^±zoom.
+    aspect: the sides are stretched against each other by e^±aspect.
+    shear: of the columns along the rows, to either side.
+    shift: share of height and width, to either side.
+    clahe: probability of local equalisation (Pizer et al., CVGIP 1987) with a limit of 1 to 4.
+    equalise: probability of equalisation of the whole image.
+    blur: probability of a Gaussian of 0.4 to 1.6 pixels.
+    resample: probability of a detour by 40 to 90 % of the size.
+    sharpen: probability of an unsharp mask.
+    gamma: grey levels are raised to e^±gamma.
+    contrast: grey levels are stretched about the middle by e^±contrast.
+    brightness: levels added, to either side.
+    noise: probability of Gaussian noise of 1 to 12 levels.
+    boxes: probability of one to three erased boxes (Zhong et al., AAAI 2020).
+    borders: probability of black or white borders, as of a scanned film.
+    markers: probability of letters as technicians put beside the patient.
   """
 
-  rotation_degrees: float
-  zoom: float
-  shift: float
-  brightness: float
-  flip: bool
+  mirror: bool = False
+  rotation_degrees: float = 0.0
+  zoom: float = 0.0
+  aspect: float = 0.0
+  shear: float = 0.0
+  shift: float = 0.0
+  clahe: float = 0.0
+  equalise: float = 0.0
+  blur: float = 0.0
+  resample: float = 0.0
+  sharpen: float = 0.0
+  gamma: float = 0.0
+  contrast: float = 0.0
+  brightness: float = 0.0
+  noise: float = 0.0
+  boxes: float = 0.0
+  borders: float = 0.0
+  markers: float = 0.0
+
+  def without(self, parts: Sequence[str]) -> 'Augmentation':
+    """The same with some of its parts switched off.
+
+    Raises:
+      ValueError: if one of them is no part.
+    """
+    unknown = sorted(set(parts) - set(PARTS))
+    if unknown:
+      raise ValueError(f'augment_without is {unknown[0]!r}; expected one of {", ".join(PARTS)}')
+    return dataclasses.replace(self, **dict.fromkeys(parts, False))
 
 
-STRENGTHS: Final[dict[str, Strength]] = {
-  'light': Strength(rotation_degrees=5, zoom=0.05, shift=0.03, brightness=0.05, flip=False),
-  'standard': Strength(rotation_degrees=10, zoom=0.1, shift=0.05, brightness=0.1, flip=True),
+UNVARIED: Final = Augmentation()
+PARTS: Final = tuple(field.name for field in dataclasses.fields(Augmentation))
+
+STRENGTHS: Final[dict[Augment, Augmentation]] = {
+  'none': UNVARIED,
+  'light': Augmentation(rotation_degrees=5, zoom=0.05, shift=0.03, brightness=13),
+  'standard': Augmentation(mirror=True, rotation_degrees=10, zoom=0.1, shift=0.05, brightness=25),
+  'strong': Augmentation(
+    mirror=True,
+    rotation_degrees=15,
+    zoom=0.18,
+    aspect=0.15,
+    shear=0.12,
+    shift=0.07,
+    clahe=0.2,
+    equalise=0.15,
+    blur=0.2,
+    resample=0.2,
+    sharpen=0.15,
+    gamma=0.5,
+    contrast=0.4,
+    brightness=30,
+    noise=0.3,
+    boxes=0.5,
+    borders=0.1,
+    markers=0.2,
+  ),
 }
 
 
-def augment(images: tf.Tensor, seed: tf.Tensor, strength: Strength, levels: tf.Tensor) -> tf.Tensor:
-  """Varies each image of a batch.
+@dataclass(frozen=True, slots=True)
+class Mixing:
+  """How images of a batch are mixed; a batch is mixed in one of the ways, drawn evenly, if both are on.
 
-  Args:
-    images: float32 [N, height, width, channels], scaled by the transform graph.
-    seed: int64 [2]: one for the run, one for the batch.
-    strength: the limits.
-    levels: float32 [256], what the graph makes of the grey levels: black
-      fills what the map uncovers, and black and white bound the result.
-
-  Returns:
-    float32 [N, height, width, channels].
+  Attributes:
+    mixup: shares are drawn from Beta(mixup, mixup); 0 switches it off.
+    cutmix: the area of the box pasted is drawn from Beta(cutmix, cutmix); 0 switches it off.
   """
-  black, white = levels[0], levels[-1]
-  count = tf.shape(images)[0]
-  seeds = tf.unstack(tf.random.split(seed, 2))
-  moved = tf.raw_ops.ImageProjectiveTransformV3(
-    images=images,
-    transforms=_random_maps(images, seeds[0], strength),
-    output_shape=tf.shape(images)[1:3],
-    fill_value=black,
-    interpolation='BILINEAR',
-    fill_mode='CONSTANT',
-  )
-  brightness = tf.random.stateless_uniform([count, 1, 1, 1], seeds[1], -strength.brightness, strength.brightness)
-  return tf.clip_by_value(moved + brightness * (white - black), black, white)
+
+  mixup: float = 0.0
+  cutmix: float = 0.0
 
 
-def _random_maps(images: tf.Tensor, seed: tf.Tensor, strength: Strength) -> tf.Tensor:
-  """One affine map an image, output to input pixel: float32 [N, 8]."""
-  count = tf.shape(images)[0]
-  height, width = (tf.cast(side, tf.float32) for side in tf.unstack(tf.shape(images)[1:3]))
-  draws = tf.unstack(tf.random.stateless_uniform([5, count], seed, -1.0, 1.0))
-  angle = draws[0] * math.radians(strength.rotation_degrees)
-  scale = 1.0 + draws[1] * strength.zoom
-  mirror = tf.where(draws[4] < 0, -1.0, 1.0) if strength.flip else tf.ones([count])
-  a, b = mirror * scale * tf.cos(angle), -scale * tf.sin(angle)
-  c, d = mirror * scale * tf.sin(angle), scale * tf.cos(angle)
-  centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-  x = centre_x - a * centre_x - b * centre_y + draws[2] * strength.shift * width
-  y = centre_y - c * centre_x - d * centre_y + draws[3] * strength.shift * height
-  zero = tf.zeros([count])
-  return tf.stack([a, b, x, c, d, y, zero, zero], axis=1)
+UNMIXED: Final = Mixing()

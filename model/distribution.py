@@ -5,17 +5,22 @@ loss is a sum over examples, divided by the global batch, so that one device
 and many take the same step (to rounding).
 """
 
-from collections.abc import Callable
-from typing import Literal, get_args
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, get_args
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-StrategyName = Literal['auto', 'one_device', 'mirrored']
-# images and labels, for each device → loss, and for each device outputs and labels
+from model.recipe import StrategyName
+from model.signatures import both_columns
+
+# images and targets, for each device → loss, and for each device outputs and targets
 TrainStep = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+
+_LEAST: Final = 1e-7  # the logarithm of 0 is not finite
 
 
 def make_strategy(name: StrategyName) -> tf.distribute.Strategy:
@@ -35,55 +40,74 @@ def make_strategy(name: StrategyName) -> tf.distribute.Strategy:
   return tf.distribute.OneDeviceStrategy(devices[0])
 
 
-def example_losses(outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+def example_losses(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
   """Cross-entropy of each example, natural logarithm: float32 [N].
 
   Args:
     outputs: [N, 1], the probability of the second of two classes, or [N, K].
-    labels: int [N], class indices.
+    targets: float32 [N, K], what the network is to say; rows sum to 1.
   """
-  if outputs.shape[-1] == 1:
-    return keras.losses.binary_crossentropy(tf.cast(labels, tf.float32)[:, tf.newaxis], outputs)
-  return keras.losses.sparse_categorical_crossentropy(labels, outputs)
+  return -tf.reduce_sum(targets * tf.math.log(tf.clip_by_value(both_columns(outputs), _LEAST, 1.0)), axis=1)
 
 
-def make_train_step(
-  strategy: tf.distribute.Strategy,
-  network: keras.Model,
-  optimizer: keras.optimizers.Optimizer,
-  weights: NDArray[np.float32],
-  global_batch: int,
-) -> TrainStep:
+@dataclass(frozen=True, slots=True, eq=False)
+class Learning:
+  """What a training step changes, and how.
+
+  Attributes:
+    network: as `build_network` makes it.
+    optimizer: built for the variables.
+    variables: of the network; the others stay.
+    class_weights: of each class in the loss: float32 [K].
+    clip_norm: longest gradient, over all variables and devices; 0 does not clip.
+  """
+
+  network: keras.Model
+  optimizer: keras.optimizers.Optimizer
+  variables: Sequence[keras.Variable]
+  class_weights: NDArray[np.float32]
+  clip_norm: float = 0.0
+
+
+def make_train_step(strategy: tf.distribute.Strategy, learning: Learning, global_batch: int) -> TrainStep:
   """Compiles the step.
 
   Args:
     strategy: in whose scope network and optimizer were made.
-    network: as `build_network` makes it.
-    optimizer: built for the network's variables.
-    weights: of each class: float32 [K].
+    learning: what is changed.
     global_batch: examples in a batch, over all devices.
 
   Returns:
     A function that takes one distributed batch and returns the loss (a
-    scalar, over all devices), the outputs and their labels.
+    scalar, over all devices), the outputs and their targets.
   """
-  class_weights = tf.constant(weights)
+  weights = tf.constant(learning.class_weights)
 
-  def on_device(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  def on_device(images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     with tf.GradientTape() as tape:
-      outputs = network(images, training=True)
-      losses = example_losses(outputs, labels) * tf.gather(class_weights, labels)
+      outputs = learning.network(images, training=True)
+      losses = example_losses(outputs, targets) * tf.linalg.matvec(targets, weights)
       loss = tf.reduce_sum(losses) / global_batch
-    gradients = tape.gradient(loss, network.trainable_variables)
-    optimizer.apply(gradients, network.trainable_variables)  # adds them up over the devices
-    return loss, outputs, labels
+      scaled = learning.optimizer.scale_loss(loss)
+    gradients = tape.gradient(scaled, [variable.value for variable in learning.variables])
+    clipped = _clipped(gradients, learning.optimizer.scale_loss(tf.constant(learning.clip_norm)))
+    learning.optimizer.apply(clipped if learning.clip_norm else gradients, learning.variables)  # adds over the devices
+    return loss, outputs, targets
 
   @tf.function
-  def step(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    losses, outputs, seen = strategy.run(on_device, args=(images, labels))
+  def step(images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    losses, outputs, seen = strategy.run(on_device, args=(images, targets))
     return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None), outputs, seen
 
   return step
+
+
+def _clipped(gradients: list[tf.Tensor], longest: tf.Tensor) -> list[tf.Tensor]:
+  """Clips the sum over all devices, and leaves each device its share: the optimizer adds the shares up again."""
+  replicas = tf.distribute.get_replica_context()
+  total = replicas.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+  clipped, _ = tf.clip_by_global_norm(total, longest)
+  return [gradient / replicas.num_replicas_in_sync for gradient in clipped]
 
 
 def collect(strategy: tf.distribute.Strategy, values: tf.Tensor) -> NDArray[np.generic]:

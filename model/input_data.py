@@ -1,24 +1,26 @@
 """From TFRecords to batches of floats, by tf.data.
 
-Images stay uint8 (as bytes) until they are in a batch; in that form they are
-cached in memory where they fit. Scaling is the transform graph's.
+Images stay uint8 until they are in a batch; in that form they are cached in
+memory where they fit, varied and mixed. Scaling is the transform graph's, by
+the table that it makes of the 256 grey levels.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from numpy.typing import NDArray
 
-from model.augmentation import STRENGTHS, Augment, augment
+from model.augmentation import UNMIXED, UNVARIED, Augmentation, Mixing
+from model.augmenting import augment_batch
 from model.dataset import BUCKET, Dataset, DatasetError, Fold, Split
+from model.mixing import mix_batch
+from model.recipe import Balance
 from model.signatures import grey_levels, load_transform
 from transforms.features import LABEL_VOCABULARY
-
-ClassWeights = Literal['balanced', 'none']
 
 SHUFFLE_BUFFER: Final = 2048  # images, where they are not all in memory
 
@@ -29,59 +31,96 @@ class InputOptions:
 
   Attributes:
     batch_size: images in a batch, over all devices.
-    seed: of order and augmentation.
-    augment: strength of the augmentation, of training images only.
+    seed: of order, augmentation and mixing.
     deterministic: whether the order depends on the seed alone.
     cache_bytes: a split is kept in memory if its pixels need no more.
+    augmentation: how far training images are varied.
+    mixing: how training images are mixed.
+    balance: `batches` draws the classes evenly.
+    label_smoothing: share of each target that is spread over all classes.
   """
 
   batch_size: int
   seed: int
-  augment: Augment
   deterministic: bool
   cache_bytes: int
+  augmentation: Augmentation = UNVARIED
+  mixing: Mixing = UNMIXED
+  balance: Balance = 'loss'
+  label_smoothing: float = 0.0
 
 
 class InputPipeline:
-  """Batches of one dataset: (float32 [N, height, width, channels], int64 [N] class index)."""
+  """Batches of one dataset: images, float32 [N, height, width, channels], with labels or targets."""
 
   def __init__(self, dataset: Dataset, options: InputOptions) -> None:
     self._dataset = dataset
     self._options = options
-    self._transform = load_transform(dataset.transform_graph)
-    self._levels = tf.constant(grey_levels(self._transform, dataset.spec.shape).numpy())
-    self._order = tf.constant(_alphabetic_order(dataset), tf.int64)
+    self.levels = tf.constant(grey_levels(load_transform(dataset.transform_graph), dataset.spec.shape).numpy())
+    self._labels = tf.constant(_checked_labels(dataset))
 
-  def training_batches(self) -> tf.data.Dataset:
-    """Endless, shuffled, augmented; every batch is full."""
+  def training_batches(self, first: int = 0) -> tf.data.Dataset:
+    """Endless, shuffled, varied; every batch is full, and has targets: float32 [N, K].
+
+    Args:
+      first: number of the batch to begin with, as if those before it had been taken.
+    """
     options = self._options
-    examples = self._cached('train')
-    size = sum(self._dataset.class_counts('train').values())
-    buffer = size if self._fits('train') else min(size, SHUFFLE_BUFFER)
-    shuffled = examples.shuffle(buffer, options.seed, reshuffle_each_iteration=True).repeat()
-    batches = shuffled.batch(options.batch_size, drop_remainder=True).enumerate()
+    batches = self._training_examples().batch(options.batch_size, drop_remainder=True).enumerate().skip(first)
     return _prefetched(batches.map(self._training_batch, **self._parallel()), options.deterministic)
 
   def evaluation_batches(self, split: Split) -> tf.data.Dataset:
-    """All labelled images of a split once, in the order of the files."""
+    """All labelled images of a split once, in the order of the files, with class indices: int64 [N]."""
     batches = self._cached(split).batch(self._options.batch_size)
-    return _prefetched(batches.map(self._scale, **self._parallel()), deterministic=True)
+    return _prefetched(batches.map(self._evaluation_batch, **self._parallel()), deterministic=True)
+
+  def _training_examples(self) -> tf.data.Dataset:
+    """Single examples without end."""
+    counts = self._dataset.class_counts('train')
+    if self._options.balance != 'batches':
+      return self._shuffled(self._cached('train'), sum(counts.values()))
+    classes = [self._shuffled(self._cached('train', label), count) for label, count in counts.items()]
+    return tf.data.Dataset.choose_from_datasets(classes, tf.data.Dataset.range(len(classes)).repeat())
+
+  def _shuffled(self, examples: tf.data.Dataset, size: int) -> tf.data.Dataset:
+    buffer = size if self._fits('train') else min(size, SHUFFLE_BUFFER)
+    return examples.shuffle(buffer, self._options.seed, reshuffle_each_iteration=True).repeat()
 
   def _training_batch(self, number: tf.Tensor, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-    images, labels = self._scale(batch)
-    if self._options.augment == 'none':
-      return images, labels
-    seed = tf.stack([tf.constant(self._options.seed, tf.int64), number])
-    return augment(images, seed, STRENGTHS[self._options.augment], self._levels), labels
+    images, labels = self._decoded(batch)
+    smoothing, classes = self._options.label_smoothing, len(self._dataset.labels)
+    targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+    if self._options.augmentation != UNVARIED or self._options.mixing != UNMIXED:
+      varied = tf.numpy_function(self._vary, [images, targets, number], [tf.uint8, tf.float32], stateful=False)
+      images, targets = (tf.ensure_shape(new, old.shape) for new, old in zip(varied, (images, targets), strict=True))
+    return tf.gather(self.levels, tf.cast(images, tf.int32)), targets
 
-  def _scale(self, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-    transformed = self._transform(batch)
-    return transformed['image'], tf.gather(self._order, transformed['label'])
+  def _vary(
+    self, images: NDArray[np.uint8], targets: NDArray[np.float32], number: np.int64
+  ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    options = self._options
+    varied = augment_batch(images, options.augmentation, options.seed, int(number))
+    return mix_batch(varied, targets, options.mixing, options.seed, int(number))
 
-  def _cached(self, split: Split) -> tf.data.Dataset:
+  def _evaluation_batch(self, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    images, labels = self._decoded(batch)
+    return tf.gather(self.levels, tf.cast(images, tf.int32)), labels
+
+  def _decoded(self, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Pixels, uint8 [N, height, width, channels], and class indices, int64 [N]."""
+    shape = self._dataset.spec.shape
+    pixels = tf.io.decode_raw(batch['image'], tf.uint8, fixed_length=int(np.prod(shape)))
+    images = tf.reshape(pixels, tf.stack([tf.shape(pixels)[0], *shape]))
+    images = tf.ensure_shape(images, [batch['image'].shape[0], *shape])
+    return images, tf.argmax(tf.cast(batch['label'][:, tf.newaxis] == self._labels, tf.int8), axis=1)
+
+  def _cached(self, split: Split, label: str | None = None) -> tf.data.Dataset:
+    """The labelled examples of a split, or those of one class."""
     examples = read_examples(self._dataset, split, self._options.deterministic or split != 'train')
-    labelled = examples.map(_image_and_label).filter(lambda row: row['label'] != '')
-    return labelled.cache() if self._fits(split) else labelled
+    wanted = examples.map(_image_and_label).filter(
+      lambda row: row['label'] != '' if label is None else row['label'] == label
+    )
+    return wanted.cache() if self._fits(split) else wanted
 
   def _fits(self, split: Split) -> bool:
     pixels = int(np.prod(self._dataset.spec.shape)) * sum(self._dataset.class_counts(split).values())
@@ -99,14 +138,14 @@ def read_examples(dataset: Dataset, split: Split, deterministic: bool = True) ->
   return examples if dataset.fold is None or split == 'test' else examples.filter(_of_split(dataset.fold, split))
 
 
-def class_weights(dataset: Dataset, kind: ClassWeights) -> NDArray[np.float32]:
+def class_weights(dataset: Dataset, balance: Balance) -> NDArray[np.float32]:
   """Weight of each class in the loss: float32 [K].
 
-  `balanced` gives each class the same total weight and an image the weight 1
+  `loss` gives each class the same total weight and an image the weight 1
   on average: N / (K · N_k) (King and Zeng, Political Analysis 2001).
   """
   counts = np.array(list(dataset.class_counts('train').values()), np.float64)
-  if kind == 'none':
+  if balance != 'loss':
     return np.ones(len(counts), np.float32)
   return (counts.sum() / (len(counts) * counts)).astype(np.float32)
 
@@ -132,8 +171,12 @@ def _image_and_label(row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
   return {'image': row['image'], 'label': row['label']}
 
 
-def _alphabetic_order(dataset: Dataset) -> list[int]:
-  """For each index of tf.Transform's vocabulary, which is ordered by frequency, the class index."""
+def _checked_labels(dataset: Dataset) -> list[str]:
+  """The labels in the order of their class index; each must stand in the train split.
+
+  Raises:
+    DatasetError: if the transform graph was made of other labels.
+  """
   vocabulary = tft.TFTransformOutput(str(dataset.transform_graph)).vocabulary_by_name(LABEL_VOCABULARY)
   names = [name.decode() for name in vocabulary]
   if sorted(names) != list(dataset.labels):
@@ -141,7 +184,7 @@ def _alphabetic_order(dataset: Dataset) -> list[int]:
       f'the transform graph knows {len(names)} labels of the train split, dataset.json {len(dataset.labels)}, '
       'and they are not the same; every class needs images in the train split: ingest more, or run ingest again'
     )
-  return [dataset.labels.index(name) for name in names]
+  return list(dataset.labels)
 
 
 def _prefetched(batches: tf.data.Dataset, deterministic: bool) -> tf.data.Dataset:

@@ -7,6 +7,7 @@ pixels already use that table, read out of the graph once, bit for bit.
 """
 
 import pathlib
+from collections.abc import Callable
 from typing import Final
 
 import keras
@@ -14,6 +15,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from model.calibration import IDENTITY, LEAST_SCORE, Calibration
+from model.recipe import Views
 from transforms.preprocess import PreprocessSpec
 
 LEVELS: Final = 256
@@ -34,6 +36,15 @@ def grey_levels(transform: tf.Module, shape: tuple[int, int, int]) -> tf.Tensor:
 def both_columns(output: tf.Tensor) -> tf.Tensor:
   """[N, 1] of a sigmoid becomes [N, 2] in the order of the labels; [N, K] stays."""
   return tf.concat([1.0 - output, output], axis=1) if output.shape[-1] == 1 else output
+
+
+def with_views(score: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor, views: Views) -> tf.Tensor:
+  """Scores of images [N, height, width, channels]; `mirror` takes the mean of each image and its mirror image."""
+  if views == 'one':
+    return score(images)
+  count = tf.shape(images)[0]
+  scores = score(tf.concat([images, tf.reverse(images, axis=[2])], axis=0))
+  return (scores[:count] + scores[count:]) / 2.0
 
 
 def calibrated(scores: tf.Tensor, calibration: Calibration) -> tf.Tensor:
@@ -107,9 +118,11 @@ class ServingModel(PixelModel):
     transform_graph: str | pathlib.Path,
     spec: PreprocessSpec,
     calibration: Calibration = IDENTITY,
+    views: Views = 'one',
   ) -> None:
     super().__init__(spec)
     self.network = network
+    self.views = views
     self.calibration = calibration
     self.transform = load_transform(transform_graph)
     self.levels = tf.constant(grey_levels(self.transform, spec.shape).numpy())
@@ -124,7 +137,10 @@ class ServingModel(PixelModel):
 
   def _score(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
     images = tf.ensure_shape(images, [None, *self.spec.shape])
-    return {'scores': calibrated(both_columns(self.network(images, training=False)), self.calibration)}
+    return {'scores': calibrated(with_views(self._view, images, self.views), self.calibration)}
+
+  def _view(self, images: tf.Tensor) -> tf.Tensor:
+    return both_columns(self.network(images, training=False))
 
 
 def _parsed(examples: tf.Tensor) -> dict[str, tf.Tensor]:

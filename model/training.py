@@ -1,28 +1,39 @@
 """Training: read, step, validate, keep the best.
 
-Reads nothing but the dataset directory and writes nothing; `model.export`
-makes a bundle of the result.
+Reads the dataset directory, writes at most checkpoints; `model.export` makes
+a bundle of the result.
 """
 
+import contextlib
+import dataclasses
+import hashlib
+import json
 import math
+import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from model.augmentation import Augment
+from model.checkpoints import Checkpoints, TrainingState
 from model.dataset import Dataset, DatasetError
-from model.distribution import StrategyName, TrainStep, collect, make_strategy, make_train_step
-from model.input_data import ClassWeights, InputOptions, InputPipeline, class_weights
+from model.distribution import Learning, TrainStep, collect, make_strategy, make_train_step
+from model.folds import fold_facts
+from model.input_data import InputOptions, InputPipeline, class_weights
 from model.metrics import mean_auc
 from model.networks.options import NetworkOptions
 from model.networks.registry import build_network
+from model.optimization import WeightAverage, make_head_optimizer, make_optimizer
+from model.predictions import Predictions, make_scorer, predict
+from model.recipe import Recipe
 from model.signatures import both_columns
+
+Weights = list[NDArray[Any]]
 
 
 class TrainingError(RuntimeError):
@@ -30,58 +41,14 @@ class TrainingError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class TrainOptions:
-  """The recipe; it is stored in the bundle.
-
-  Attributes:
-    architecture: of `model.networks.registry`.
-    epochs: at most.
-    batch_size: images of a step, over all devices.
-    learning_rate: of Adam, at the start; it falls to zero along a cosine over all epochs.
-    dropout: share of the dense features dropped.
-    strategy: devices.
-    seed: of weights, order, augmentation and dropout.
-    augment: strength of the augmentation.
-    class_weights: `balanced` gives each class the same weight in the loss.
-    patience: epochs without a better validation AUC until it stops.
-    deterministic: the same seed gives the same weights, bit for bit; one device only.
-    cache_bytes: a split is kept in memory if its pixels need no more.
-  """
-
-  architecture: str = 'cnn'
-  epochs: int = 20
-  batch_size: int = 32
-  learning_rate: float = 1e-3
-  dropout: float = 0.3
-  strategy: StrategyName = 'auto'
-  seed: int = 0
-  augment: Augment = 'light'
-  class_weights: ClassWeights = 'balanced'
-  patience: int = 5
-  deterministic: bool = False
-  cache_bytes: int = 2 << 30
-
-  def __post_init__(self) -> None:
-    for name in ('epochs', 'batch_size', 'patience'):
-      if getattr(self, name) < 1:
-        raise ValueError(f'{name} is {getattr(self, name)}; it must be at least 1')
-    if not 0 <= self.dropout < 1:
-      raise ValueError(f'dropout is {self.dropout}; it must be at least 0 and below 1')
-    if not self.learning_rate > 0:
-      raise ValueError(f'learning_rate is {self.learning_rate}; it must be above 0')
-    if self.deterministic and self.strategy == 'mirrored':
-      raise ValueError('deterministic training takes one device, strategy is mirrored; choose one of the two')
-
-
-@dataclass(frozen=True, slots=True)
 class EpochRow:
   """One row of the history.
 
   Attributes:
-    epoch: from 1.
+    epoch: from 1; with `validate_every` a round of so many steps.
     step: steps taken since the start.
     train_loss: mean over the steps of the epoch, weighted by class, while the weights changed.
-    train_auc: over the same steps.
+    train_auc: over the same steps, of the images as they were varied.
     val_loss: mean cross-entropy, not weighted.
     val_auc: one against the rest, averaged over the classes.
     val_accuracy: of the likeliest class.
@@ -101,128 +68,244 @@ class EpochRow:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Predictions:
-  """Scores of a split: truth int [N], scores float32 [N, K]."""
-
-  truth: NDArray[np.int64]
-  scores: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-  """The best network, how it came about, and its scores on the validation split."""
+  """The network that is kept, how it came about, and its scores on the validation split."""
 
   network: keras.Model
-  options: TrainOptions
+  recipe: Recipe
   history: tuple[EpochRow, ...]
   best_epoch: int
   validation: Predictions
 
 
-Scorer = Callable[[tf.Tensor], tf.Tensor]
-OnEpoch = Callable[[EpochRow], None]
+class Watcher(Protocol):
+  """Who is told how a training goes."""
+
+  def on_start(self, step: int, steps: int) -> None:
+    """Before the first step; some steps may have been taken before an interruption."""
+
+  def on_step(self, step: int, loss: float) -> None:
+    """After each step, counted from 1."""
+
+  def on_epoch(self, row: EpochRow) -> None:
+    """After each validation."""
 
 
-def train(dataset: Dataset, options: TrainOptions, on_epoch: OnEpoch = lambda row: None) -> Trained:
+class Unwatched:
+  """Tells nobody; others tell of what they want to."""
+
+  def on_start(self, step: int, steps: int) -> None:
+    """See `Watcher`."""
+
+  def on_step(self, step: int, loss: float) -> None:
+    """See `Watcher`."""
+
+  def on_epoch(self, row: EpochRow) -> None:
+    """See `Watcher`."""
+
+
+def train(
+  dataset: Dataset, recipe: Recipe, watcher: Watcher | None = None, checkpoints: pathlib.Path | None = None
+) -> Trained:
   """Trains a classifier.
 
   Args:
     dataset: with labelled images of every class in the train split.
-    options: the recipe.
-    on_epoch: called after each epoch.
+    recipe: how.
+    watcher: is told how it goes.
+    checkpoints: a folder for the state after each epoch. A state of the same
+      recipe and dataset that is there already is gone on from; with
+      `deterministic` the weights are those of a training that never stopped.
 
   Raises:
     DatasetError: if the train or validation split lacks images.
     TrainingError: if the loss becomes infinite or not a number; it names the step.
   """
   _check_splits(dataset)
-  _set_seeds(options)
-  run = _Run(dataset, options)
-  history: list[EpochRow] = []
-  best: tuple[EpochRow, list[NDArray[Any]]] | None = None
-  for epoch in range(1, options.epochs + 1):
-    row = run.epoch(epoch)
-    history.append(row)
-    on_epoch(row)
-    if best is None or row.val_auc > best[0].val_auc:
-      best = row, run.network.get_weights()
-    elif epoch - best[0].epoch >= options.patience:
-      break
-  assert best is not None  # epochs is at least 1
-  network = _without_strategy(dataset, options, best[1])
-  validation = predict(make_scorer(network), run.inputs.evaluation_batches('val'))
-  return Trained(network, options, tuple(history), best[0].epoch, validation)
+  _set_seeds(recipe)
+  run = _Run(dataset, recipe, watcher or Unwatched())
+  saved = None if checkpoints is None else Checkpoints(checkpoints, training_digest(dataset, recipe))
+  if saved and (state := saved.load()):
+    run.restore(state)
+  run.watcher.on_start(run.step, run.steps)
+  while not run.is_over():
+    run.epoch()
+    if saved:
+      saved.save(run.state())
+  return run.result()
 
 
-def make_scorer(network: keras.Model) -> Scorer:
-  """Compiles a network's inference, on one device: scaled images to scores, [N, K]."""
-  return tf.function(lambda images: both_columns(network(images, training=False)), reduce_retracing=True)
+def training_digest(dataset: Dataset, recipe: Recipe) -> str:
+  """Identifies a training: SHA-256 over recipe and dataset."""
+  facts = {'recipe': recipe.to_facts(), 'dataset': dataset.digest, 'labels': list(dataset.labels)}
+  facts |= fold_facts(dataset)
+  return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def predict(score: Scorer, batches: tf.data.Dataset) -> Predictions:
-  """Scores all batches of images and class indices."""
-  pairs = [(labels.numpy(), score(images).numpy()) for images, labels in batches]
-  truth, scores = zip(*pairs, strict=True)
-  return Predictions(np.concatenate(truth), np.concatenate(scores))
+def network_options(recipe: Recipe, inputs: InputPipeline) -> NetworkOptions:
+  """What the network of a recipe is told."""
+  return NetworkOptions(
+    dropout=recipe.dropout,
+    initial_weights=recipe.initial_weights,
+    batch_norm=recipe.batch_norm,
+    stochastic_depth=recipe.stochastic_depth,
+    frozen_share=recipe.frozen_share,
+    input_size=recipe.input_size,
+    black=float(inputs.levels[0]),
+    white=float(inputs.levels[-1]),
+  )
 
 
 class _Run:
-  """What the epochs of one training share."""
+  """One training from its first step, or from a state, to its last."""
 
-  def __init__(self, dataset: Dataset, options: TrainOptions) -> None:
-    self.options = options
-    self.strategy = make_strategy('one_device' if options.deterministic else options.strategy)
+  def __init__(self, dataset: Dataset, recipe: Recipe, watcher: Watcher) -> None:
+    self.recipe = recipe
+    self.watcher = watcher
+    self.strategy = make_strategy('one_device' if recipe.deterministic else recipe.strategy)
     images = sum(dataset.class_counts('train').values())
-    batch_size = _batch_size(options.batch_size, images, self.strategy.num_replicas_in_sync)
-    self.steps_per_epoch = images // batch_size
-    self.inputs = InputPipeline(dataset, _input_options(options, batch_size))
-    self.network, self._step = self._build(dataset, batch_size)
-    self._batches = iter(self.strategy.experimental_distribute_dataset(self.inputs.training_batches()))
-    self._score = make_scorer(self.network)
+    batch_size = _batch_size(recipe.batch_size, images, self.strategy.num_replicas_in_sync)
+    self.inputs = InputPipeline(dataset, _input_options(recipe, batch_size))
+    self._per_epoch = recipe.validate_every or images // batch_size
+    self.steps = recipe.steps or recipe.epochs * (images // batch_size)
+    self.step = 0
+    self.history: list[EpochRow] = []
+    self._best: tuple[EpochRow, Weights] | None = None
+    self._batches: Iterator[tuple[tf.Tensor, tf.Tensor]] | None = None
+    self._build(dataset, batch_size)
+
+  def _build(self, dataset: Dataset, batch_size: int) -> None:
+    recipe, options = self.recipe, network_options(self.recipe, self.inputs)
+    shape, classes = dataset.spec.shape, len(dataset.labels)
+    with self.strategy.scope(), _precision(recipe):
+      self.network = build_network(recipe.architecture, shape, classes, options)
+      variables = self.network.trainable_variables
+      head = [variable for layer in _head(self.network) for variable in layer.trainable_variables]
+      self.optimizer = make_optimizer(recipe, self.steps, variables)
+      self._head_optimizer = make_head_optimizer(recipe, head)
+      self._average = WeightAverage(variables, recipe.average) if recipe.average else None
+    self._kept = build_network(recipe.architecture, shape, classes, options)  # of no strategy, and in float32
+    self._score = make_scorer(self._kept, recipe.views)
     self._validation = self.inputs.evaluation_batches('val')
+    weights = class_weights(dataset, recipe.balance)
+    everything = Learning(self.network, self.optimizer, variables, weights, recipe.clip_norm)
+    head_alone = Learning(self.network, self._head_optimizer, head, weights, recipe.clip_norm)
+    self._train_step = make_train_step(self.strategy, everything, batch_size)
+    self._head_step = make_train_step(self.strategy, head_alone, batch_size)
 
-  def _build(self, dataset: Dataset, batch_size: int) -> tuple[keras.Model, TrainStep]:
-    options = self.options
-    with self.strategy.scope():
-      network = _build_network(dataset, options)
-      schedule = keras.optimizers.schedules.CosineDecay(options.learning_rate, options.epochs * self.steps_per_epoch)
-      self.optimizer = keras.optimizers.Adam(schedule)
-      self.optimizer.build(network.trainable_variables)
-    weights = class_weights(dataset, options.class_weights)
-    return network, make_train_step(self.strategy, network, self.optimizer, weights, batch_size)
+  def is_over(self) -> bool:
+    """Whether all steps are taken, or the last epochs brought nothing better."""
+    if self.step >= self.steps:
+      return True
+    waited = self.history[-1].epoch - self._best[0].epoch if self._best else 0
+    return self.recipe.keep == 'best' and waited >= self.recipe.patience
 
-  def epoch(self, epoch: int) -> EpochRow:
+  def epoch(self) -> None:
+    """Takes the steps up to the next validation, and validates."""
     started = time.monotonic()
-    losses, seen = self._train_epoch(epoch)
+    last = min(self.steps, (self.step // self._per_epoch + 1) * self._per_epoch)
+    losses, truth, scores = zip(*self._steps_to(last), strict=True)
+    weights = self._weights()
+    self._kept.set_weights(weights)
     validation = predict(self._score, self._validation)
     val_auc = mean_auc(validation.truth, validation.scores)
     assert val_auc is not None  # _check_splits: two classes at least
-    return EpochRow(
-      epoch=epoch,
-      step=epoch * self.steps_per_epoch,
+    row = EpochRow(
+      epoch=len(self.history) + 1,
+      step=self.step,
       train_loss=float(np.mean(losses)),
-      train_auc=mean_auc(seen.truth, seen.scores),
+      train_auc=mean_auc(np.concatenate(truth), np.concatenate(scores)),
       val_loss=_cross_entropy(validation),
       val_auc=val_auc,
       val_accuracy=float(np.mean(validation.scores.argmax(axis=1) == validation.truth)),
       learning_rate=float(self.optimizer.learning_rate),
       seconds=time.monotonic() - started,
     )
+    self._take(row, weights)
 
-  def _train_epoch(self, epoch: int) -> tuple[list[float], Predictions]:
-    first = (epoch - 1) * self.steps_per_epoch + 1
-    losses, truth, scores = zip(*self._steps(first), strict=True)
-    return list(losses), Predictions(np.concatenate(truth), np.concatenate(scores))
+  def _take(self, row: EpochRow, weights: Weights) -> None:
+    self.history.append(row)
+    if self.recipe.keep == 'last' or self._best is None or row.val_auc > self._best[0].val_auc:
+      self._best = row, weights
+    self.watcher.on_epoch(row)
 
-  def _steps(self, first: int) -> Iterator[tuple[float, NDArray[Any], NDArray[Any]]]:
-    for step in range(first, first + self.steps_per_epoch):
-      loss, outputs, labels = self._step(*next(self._batches))
-      if not math.isfinite(float(loss)):
-        raise TrainingError(
-          f'the loss at step {step} is {float(loss)}, expected a finite number; lower the learning rate '
-          f'(now {self.options.learning_rate}), or look for damaged images'
-        )
-      yield float(loss), collect(self.strategy, labels), np.asarray(both_columns(collect(self.strategy, outputs)))
+  def _steps_to(self, last: int) -> Iterator[tuple[float, NDArray[Any], NDArray[Any]]]:
+    """Loss, true classes and scores of each step."""
+    if self._batches is None:
+      self._batches = iter(self.strategy.experimental_distribute_dataset(self.inputs.training_batches(self.step)))
+    while self.step < last:
+      take: TrainStep = self._head_step if self.step < self.recipe.head_steps else self._train_step
+      loss, outputs, targets = take(*next(self._batches))
+      self.step += 1
+      self._check(float(loss))
+      if self._average:
+        self._average.update(self.step)
+      self.watcher.on_step(self.step, float(loss))
+      scores = np.asarray(both_columns(collect(self.strategy, outputs)))
+      yield float(loss), collect(self.strategy, targets).argmax(axis=1), scores
+
+  def _check(self, loss: float) -> None:
+    if not math.isfinite(loss):
+      raise TrainingError(
+        f'the loss at step {self.step} is {loss}, expected a finite number; lower the learning rate '
+        f'(now {self.recipe.learning_rate}), or look for damaged images'
+      )
+
+  def _weights(self) -> Weights:
+    """What is to be kept: the averages of trained weights, and the others as they are."""
+    means = self._average.values() if self._average else []
+    averaged = {id(variable): mean for variable, mean in zip(self.network.trainable_variables, means, strict=False)}
+    return [averaged.get(id(weight), np.asarray(weight.numpy())) for weight in self.network.weights]
+
+  def state(self) -> TrainingState:
+    """What the next step depends on."""
+    assert self._best is not None
+    best, weights = self._best
+    facts = {'history': [dataclasses.asdict(row) for row in self.history], 'best_epoch': best.epoch}
+    arrays = {name: [variable.numpy() for variable in group] for name, group in self._changing().items()}
+    return TrainingState(self.step, facts, arrays | {'best': weights})
+
+  def restore(self, state: TrainingState) -> None:
+    """Goes on from a state of the same training."""
+    for name, group in self._changing().items():
+      for variable, value in zip(group, state.arrays.get(name, ()), strict=True):
+        variable.assign(value)
+    self.step = state.step
+    self.history = [EpochRow(**row) for row in state.facts['history']]
+    self._best = self.history[state.facts['best_epoch'] - 1], list(state.arrays['best'])
+
+  def _changing(self) -> dict[str, list[Any]]:
+    """All variables that a step changes, states of chance among them."""
+    means = self._average.means if self._average else []
+    return {
+      'network': list(self.network.variables),
+      'optimizer': list(self.optimizer.variables),
+      'head_optimizer': list(self._head_optimizer.variables),
+      'average': list(means),
+    }
+
+  def result(self) -> Trained:
+    """The network that is kept, and its validation."""
+    assert self._best is not None  # there is at least one epoch
+    row, weights = self._best
+    self._kept.set_weights(weights)
+    validation = predict(self._score, self._validation)
+    return Trained(self._kept, self.recipe, tuple(self.history), row.epoch, validation)
+
+
+def _head(network: keras.Model) -> list[keras.layers.Layer]:
+  return [layer for layer in network.layers if layer.name.startswith('head')]
+
+
+@contextlib.contextmanager
+def _precision(recipe: Recipe) -> Iterator[None]:
+  """What layers compute in, while they are made."""
+  before = keras.config.dtype_policy()
+  keras.config.set_dtype_policy('float32' if recipe.precision == 'float32' else f'mixed_{recipe.precision}')
+  try:
+    yield
+  finally:
+    keras.config.set_dtype_policy(before)
 
 
 def _check_splits(dataset: Dataset) -> None:
@@ -240,9 +323,9 @@ def _check_splits(dataset: Dataset) -> None:
     )
 
 
-def _set_seeds(options: TrainOptions) -> None:
-  keras.utils.set_random_seed(options.seed)
-  if options.deterministic:
+def _set_seeds(recipe: Recipe) -> None:
+  keras.utils.set_random_seed(recipe.seed)
+  if recipe.deterministic:
     tf.config.experimental.enable_op_determinism()
 
 
@@ -251,19 +334,17 @@ def _batch_size(wanted: int, images: int, devices: int) -> int:
   return max(devices, min(wanted, images) // devices * devices)
 
 
-def _input_options(options: TrainOptions, batch_size: int) -> InputOptions:
-  return InputOptions(batch_size, options.seed, options.augment, options.deterministic, options.cache_bytes)
-
-
-def _build_network(dataset: Dataset, options: TrainOptions) -> keras.Model:
-  network = NetworkOptions(dropout=options.dropout)
-  return build_network(options.architecture, dataset.spec.shape, len(dataset.labels), network)
-
-
-def _without_strategy(dataset: Dataset, options: TrainOptions, weights: list[NDArray[Any]]) -> keras.Model:
-  network = _build_network(dataset, options)
-  network.set_weights(weights)
-  return network
+def _input_options(recipe: Recipe, batch_size: int) -> InputOptions:
+  return InputOptions(
+    batch_size=batch_size,
+    seed=recipe.seed,
+    deterministic=recipe.deterministic,
+    cache_bytes=recipe.cache_bytes,
+    augmentation=recipe.augmentation(),
+    mixing=recipe.mixing(),
+    balance=recipe.balance,
+    label_smoothing=recipe.label_smoothing,
+  )
 
 
 def _cross_entropy(predictions: Predictions) -> float:

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import dataclasses
 import difflib
+import itertools
 import os
 import pathlib
 import types
@@ -57,7 +58,7 @@ def parse(job: str, argv: Sequence[str]) -> tuple[JobOptions, list[str]]:
   """
   given, extras = _parse_known(job, argv)
   config_path = given.pop('config', None)
-  configured, config_extras = _parse_config(job, config_path) if config_path else ({}, [])
+  configured, config_extras = parse_config(job, config_path) if config_path else ({}, [])
   values = configured | given
   _check_extras(job, [*config_extras, *extras])
   _check_required(job, values)
@@ -90,7 +91,7 @@ def preview(argv: Sequence[str]) -> Preview:
   places = {
     place for values in (configured, given) for name in PATHS & values.keys() for place in values[name] if place
   }
-  first = [token for token in argv[:1] if not token.startswith('-')]
+  first = itertools.takewhile(_is_value, argv)
   return Preview(
     log_format=found.get('log_format', 'text'),
     log_file=found.get('log_file'),
@@ -126,7 +127,7 @@ def parser_of(job: str) -> argparse.ArgumentParser:
     allow_abbrev=False,
     add_help=False,
   )
-  groups = {heading: parser.add_argument_group(heading) for heading in (_MUST, _MAY, 'alarms', 'limits')}
+  groups = {heading: parser.add_argument_group(heading) for heading in (_MUST, _MAY, 'recipe', 'alarms', 'limits')}
   hints = typing.get_type_hints(entry.options)
   for field in dataclasses.fields(entry.options):
     flag = flag_of(field)
@@ -137,14 +138,19 @@ def parser_of(job: str) -> argparse.ArgumentParser:
   return parser
 
 
-def _positional(job: str) -> str | None:
-  """The flag that may stand first without its name."""
-  return next((field.name for field in dataclasses.fields(JOBS[job].options) if flag_of(field).positional), None)
+def _positional(job: str) -> list[str]:
+  """The flags that may stand first without their names, in this order."""
+  return [field.name for field in dataclasses.fields(JOBS[job].options) if flag_of(field).positional]
+
+
+def _is_value(token: str) -> bool:
+  return not token.startswith('-')
 
 
 def _usage(job: str) -> list[str]:
-  first = _positional(job)
-  return [first.upper() if flag == f'--{first}' and first else flag for flag in _required(job)]
+  required, first = _required(job), _positional(job)
+  shown = [name.upper() if f'--{name}' in required else f'[{name.upper()}]' for name in first]
+  return [*shown, *(flag for flag in required if flag.removeprefix('--') not in first)]
 
 
 def _required(job: str) -> list[str]:
@@ -191,9 +197,8 @@ def _number(kind: type[int] | type[float]) -> Callable[[str], int | float]:
 
 
 def _parse_known(job: str, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-  first = _positional(job)
-  if first and argv and not argv[0].startswith('-'):
-    argv = [f'--{first}={argv[0]}', *argv[1:]]
+  first = list(zip(_positional(job), itertools.takewhile(_is_value, argv), strict=False))
+  argv = [*(f'--{name}={value}' for name, value in first), *argv[len(first) :]]
   names = {field.name for field in dataclasses.fields(JOBS[job].options)} | {'config'}
   namespace, extras = parser_of(job).parse_known_args([_underscored(token, names) for token in argv])
   values = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(namespace).items()}
@@ -207,7 +212,12 @@ def _underscored(token: str, names: Iterable[str]) -> str:
   return f'--{spelled}{separator}{value}' if name.startswith('--') and spelled in names else token
 
 
-def _parse_config(job: str, path: str) -> tuple[dict[str, Any], list[str]]:
+def parse_config(job: str, path: str) -> tuple[dict[str, Any], list[str]]:
+  """The values of a configuration file by flag, and what is left for Beam.
+
+  Raises:
+    UsageError: if it cannot be read, or names what is no flag of the job.
+  """
   try:
     values, extras = _parse_known(job, list(_config_arguments(path)))
     if not JOBS[job].takes_beam_flags:

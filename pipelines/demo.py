@@ -16,8 +16,9 @@ import pyarrow.dataset as ds
 
 from pipelines import evaluate, ingest, score, train
 from pipelines.exits import Exit, UsageError
-from pipelines.options import DemoOptions, EvaluateOptions, IngestOptions, ScoreOptions, TrainJobOptions
+from pipelines.options import DemoOptions, EvaluateOptions, IngestOptions, ScoreOptions
 from pipelines.synthetic import SyntheticExport, SyntheticOptions, write_synthetic_export
+from pipelines.train_options import TrainJobOptions
 from transforms.identifiers import create_key
 
 _LOG: Final = logging.getLogger('radbeam.demo')

@@ -11,9 +11,10 @@ from pipelines.options import (
   IngestOptions,
   InspectOptions,
   JobOptions,
+  RecipeOptions,
   ScoreOptions,
-  TrainJobOptions,
 )
+from pipelines.train_options import TrainJobOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Job:
 JOBS: Final[Mapping[str, Job]] = {
   'ingest': Job('archives and labels in, a dataset out', IngestOptions, True),
   'train': Job('a dataset in, a model bundle out', TrainJobOptions, False),
+  'recipe': Job('how a bundle was trained, as a file for train; or how two recipes differ', RecipeOptions, False),
   'evaluate': Job('a bundle and a dataset in, metrics and a report out', EvaluateOptions, False),
   'score': Job('archives and a bundle in, a table with a row per image out', ScoreOptions, True),
   'nightly': Job('what is new in an inbox and a bundle in, the rows of tonight out', NightlyOptions, True),

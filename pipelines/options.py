@@ -12,7 +12,6 @@ from typing import Any, Final, Literal
 
 from pipelines.exits import UsageError
 from pipelines.flags import (
-  BATCH_SIZE,
   BATCH_SIZE_OF_SCORING,
   BUNDLE,
   CHANNELS,
@@ -24,13 +23,11 @@ from pipelines.flags import (
   RESIZE,
   SEED,
   Flag,
-  above_zero,
   are_labels,
   between,
   flag_of,
   is_date,
   is_local_folder,
-  is_path_part,
   is_png,
   is_regex,
   not_empty,
@@ -43,6 +40,7 @@ PATHS: Final = frozenset(
     'input',
     'inbox',
     'path',
+    'other',
     'member',
     'output',
     'dataset',
@@ -53,6 +51,8 @@ PATHS: Final = frozenset(
     'burned_in_regions',
     'html',
     'metrics_file',
+    'checkpoints',
+    'tensorboard',
   }
 )
 # How a run goes about it; the same result would come of other values.
@@ -233,42 +233,6 @@ class IngestOptions(ArchiveJobOptions):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainJobOptions(JobOptions):
-  """What `radbeam train` can be told."""
-
-  dataset: str = DATASET.field()
-  bundle: str = Flag('where the model goes', ..., 'DIR', not_empty, written=True).field()
-  # Those of `model.networks.registry`, which loads TensorFlow; a test compares them.
-  architecture: Literal['cnn', 'efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2'] = Flag(
-    'the network', 'cnn'
-  ).field()
-  epochs: int = Flag('at most so many passes over the train split', 30, 'N', between(1)).field()
-  batch_size: int = BATCH_SIZE.field()
-  learning_rate: float = Flag('of the optimiser, at the start', 1e-3, 'RATE', above_zero).field()
-  patience: int = Flag('stop after so many epochs without a better validation AUC', 6, 'N', between(0)).field()
-  strategy: Literal['auto', 'one_device', 'mirrored'] = Flag('how the devices share the work', 'auto').field()
-  augment: Literal['none', 'light', 'standard'] = Flag('random changes to the training images', 'light').field()
-  positive_label: str | None = Flag('of two labels, the one whose probability is given', None, 'LABEL').field()
-  calibration: Literal['identity', 'temperature', 'isotonic'] = Flag(
-    'how scores become probabilities, fitted on the validation split', 'temperature'
-  ).field()
-  threshold_rule: str = Flag(
-    'youden, sensitivity>=X, specificity>=X, or cost=X: X false alarms are as bad as a missed case', 'youden', 'RULE'
-  ).field()
-  name: str = Flag('of the model; default: its architecture', '', 'NAME', is_path_part).field()
-  model_version: str | None = Flag(
-    'of the model; default: the beginning of its digest', None, 'VERSION', is_path_part
-  ).field()
-  seed: int = SEED.field()
-  deterministic: bool = DETERMINISTIC.field()
-
-  @property
-  def model_name(self) -> str:
-    """The name given, or the architecture."""
-    return self.name or self.architecture
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateOptions(JobOptions):
   """What `radbeam evaluate` can be told."""
 
@@ -308,6 +272,15 @@ class InspectOptions(ReadingOptions):
   pseudonym_key_file: str | None = Flag(
     'shows ids as in the tables; default: the key under your configuration folder, if there is one', None, 'FILE'
   ).field()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeOptions(JobOptions):
+  """What `radbeam recipe` can be told."""
+
+  path: str = Flag('a bundle, or a .yaml file of flags of train', ..., 'PATH', not_empty, positional=True).field()
+  other: str | None = Flag('another, to say how it differs', None, 'PATH', not_empty, positional=True).field()
+  json: bool = Flag('the same as JSON', False).field()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

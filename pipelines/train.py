@@ -1,16 +1,23 @@
 """`radbeam train`: a dataset becomes a model bundle."""
 
 import logging
+import pathlib
 from collections.abc import Sequence
 from typing import Final
 
 from model.bundle import BUNDLE_FILE
-from model.dataset import Dataset, open_dataset
+from model.checkpoints import remove_checkpoints
+from model.dataset import Dataset, Fold, open_dataset
 from model.export import BundleOptions, check_target, choose_positive, write_bundle
+from model.folds import select_fold
+from model.networks.weights import WeightsError
+from model.tensorboard import TensorBoardLog
 from model.thresholds import ThresholdRule, parse_rule
-from model.training import EpochRow, TrainOptions, train
+from model.training import Trained, Watcher, train
 from pipelines.exits import Exit, UsageError
-from pipelines.options import TrainJobOptions
+from pipelines.train_options import TrainJobOptions
+from pipelines.train_progress import Lines, Several, at_terminal
+from transforms import storage
 from transforms.local_copies import written_folder
 
 _LOG: Final = logging.getLogger('radbeam.train')
@@ -23,43 +30,55 @@ def run(options: TrainJobOptions, beam_args: Sequence[str]) -> Exit:
     DatasetError, BundleError, UsageError: if dataset, bundle and options do not fit together.
   """
   check_target(options.bundle, options.overwrite)
-  dataset = open_dataset(options.dataset)
-  recipe = train_options(options)
+  dataset = _dataset(options)
   _check_positive(dataset, options.positive_label)
   named = _bundle_options(options, len(dataset.labels))
+  recipe = options.recipe()
   _LOG.info('%s on %s', recipe.architecture, _counts(dataset))
   if options.dry_run:
-    _LOG.info('would train for at most %d epochs; nothing was written', recipe.epochs)
+    _LOG.info('would train for %s; nothing was written', _length(options))
     return Exit.DONE
-  trained = train(dataset, recipe, _log_epoch)
+  checkpoints = checkpoint_folder(options)
+  trained = _train(dataset, options, checkpoints)
   with written_folder(options.bundle, BUNDLE_FILE) as folder:
     bundle = write_bundle(trained, dataset, folder, named)
+  if checkpoints:
+    remove_checkpoints(checkpoints)
   best = trained.history[trained.best_epoch - 1]
   threshold = '' if bundle.threshold is None else f', threshold {bundle.threshold:.3f}'
   _LOG.info('epoch %d is kept: validation AUC %.4f%s -> %s', best.epoch, best.val_auc, threshold, options.bundle)
   return Exit.DONE
 
 
-def train_options(options: TrainJobOptions) -> TrainOptions:
-  """The flags as the recipe.
+def _dataset(options: TrainJobOptions) -> Dataset:
+  dataset = open_dataset(options.dataset)
+  if options.fold is None or options.folds is None:
+    return dataset
+  return select_fold(dataset, Fold(options.fold, options.folds))
 
-  Raises:
-    UsageError: if two of them contradict each other.
-  """
+
+def _train(dataset: Dataset, options: TrainJobOptions, checkpoints: pathlib.Path | None) -> Trained:
+  watchers: list[Watcher] = [*at_terminal(options.quiet), Lines()]
+  if options.tensorboard:
+    watchers.append(TensorBoardLog(options.tensorboard))
   try:
-    return TrainOptions(
-      architecture=options.architecture,
-      epochs=options.epochs,
-      batch_size=options.batch_size,
-      learning_rate=options.learning_rate,
-      strategy=options.strategy,
-      seed=options.seed,
-      augment=options.augment,
-      patience=options.patience,
-      deterministic=options.deterministic,
-    )
-  except ValueError as error:
-    raise UsageError(str(error)) from error
+    return train(dataset, options.recipe(), Several(*watchers), checkpoints)
+  except WeightsError as error:
+    raise UsageError(f'--initial_weights: {error}') from error
+
+
+def checkpoint_folder(options: TrainJobOptions) -> pathlib.Path | None:
+  """Where the state of the training is kept; without a flag only beside a bundle of this machine."""
+  if options.checkpoints:
+    return pathlib.Path(options.checkpoints)
+  if not storage.is_local(options.bundle):
+    return None
+  bundle = pathlib.Path(options.bundle)
+  return bundle.with_name(f'.{bundle.name}-training')
+
+
+def _length(options: TrainJobOptions) -> str:
+  return f'{options.steps} steps' if options.steps else f'at most {options.epochs} epochs'
 
 
 def _bundle_options(options: TrainJobOptions, classes: int) -> BundleOptions:
@@ -73,6 +92,7 @@ def _bundle_options(options: TrainJobOptions, classes: int) -> BundleOptions:
     options.overwrite,
     options.calibration,
     _threshold_rule(options.threshold_rule),
+    options.threshold_on,
   )
 
 
@@ -92,14 +112,3 @@ def _check_positive(dataset: Dataset, wanted: str | None) -> None:
 
 def _counts(dataset: Dataset) -> str:
   return '; '.join(f'{split}: {dict(dataset.class_counts(split))}' for split in ('train', 'val', 'test'))
-
-
-def _log_epoch(row: EpochRow) -> None:
-  _LOG.info(
-    'epoch %d: loss %.4f, validation loss %.4f, AUC %.4f, %.0f s',
-    row.epoch,
-    row.train_loss,
-    row.val_loss,
-    row.val_auc,
-    row.seconds,
-  )

@@ -7,10 +7,11 @@ import pytest
 from model.bundle import Bundle
 from model.dataset import Dataset, open_dataset
 from model.export import BundleOptions, write_bundle
-from model.training import Trained, TrainOptions, train
+from model.recipe import Recipe
+from model.training import Trained, train
 from tests.model.datasets import draw_items, write_dataset
 
-OPTIONS = TrainOptions(epochs=3, batch_size=16, learning_rate=3e-3, strategy='one_device')
+OPTIONS = Recipe(epochs=3, batch_size=16, learning_rate=3e-3, strategy='one_device')
 
 
 @pytest.fixture(scope='session')

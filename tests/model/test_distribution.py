@@ -13,8 +13,8 @@ from model.distribution import example_losses, make_strategy
 
 # Logical devices are set before TensorFlow runs, hence in a process of its own.
 STEPS = textwrap.dedent("""
-  import json, keras, numpy as np, tensorflow as tf
-  from model.distribution import make_strategy, make_train_step
+  import json, keras, sys, numpy as np, tensorflow as tf
+  from model.distribution import Learning, make_strategy, make_train_step
   from model.networks.options import NetworkOptions
   from model.networks.registry import build_network
 
@@ -22,28 +22,30 @@ STEPS = textwrap.dedent("""
   tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
   random = np.random.default_rng(0)
   images = random.normal(size=(6, 16, 32, 32, 1)).astype(np.float32)
-  labels = random.integers(0, 2, (6, 16))
+  targets = np.eye(2, dtype=np.float32)[random.integers(0, 2, (6, 16))]
 
-  def losses(name):
+  def losses(name, clip_norm):
     keras.utils.set_random_seed(1)
     strategy = make_strategy(name)
     with strategy.scope():
       network = build_network('cnn', (32, 32, 1), 2, NetworkOptions(dropout=0.0))
       optimizer = keras.optimizers.SGD(0.02)
       optimizer.build(network.trainable_variables)
-    step = make_train_step(strategy, network, optimizer, np.array([0.7, 1.6], np.float32), 16)
-    batches = tf.data.Dataset.from_tensor_slices((images, labels)).unbatch().batch(16, drop_remainder=True)
+    weights = np.array([0.7, 1.6], np.float32)
+    learning = Learning(network, optimizer, network.trainable_variables, weights, clip_norm)
+    step = make_train_step(strategy, learning, 16)
+    batches = tf.data.Dataset.from_tensor_slices((images, targets)).unbatch().batch(16, drop_remainder=True)
     result = [float(step(*batch)[0]) for batch in strategy.experimental_distribute_dataset(batches)]
     return strategy.num_replicas_in_sync, result
 
-  print(json.dumps([losses('one_device'), losses('mirrored')]))
+  print(json.dumps([losses(name, float(sys.argv[1])) for name in ('one_device', 'mirrored')]))
 """)
 
 
-def test_two_devices_take_the_same_steps_as_one() -> None:
-  run = subprocess.run(
-    [sys.executable, '-c', STEPS], capture_output=True, text=True, check=True, env={**os.environ, 'PYTHONPATH': '.'}
-  )
+@pytest.mark.parametrize('clip_norm', ['0', '0.5'])
+def test_two_devices_take_the_same_steps_as_one(clip_norm: str) -> None:
+  command = [sys.executable, '-c', STEPS, clip_norm]
+  run = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, 'PYTHONPATH': '.'})
   (one, single), (two, mirrored) = json.loads(run.stdout.splitlines()[-1])
   assert (one, two) == (1, 2)
   assert len(single) == 6
@@ -52,14 +54,15 @@ def test_two_devices_take_the_same_steps_as_one() -> None:
 
 
 def test_losses_are_cross_entropies() -> None:
-  labels = tf.constant([0, 1])
-  binary = example_losses(tf.constant([[0.2], [0.9]]), labels)
+  targets = tf.constant([[1.0, 0.0], [0.0, 1.0]])
+  binary = example_losses(tf.constant([[0.2], [0.9]]), targets)
   np.testing.assert_allclose(binary, [-np.log(0.8), -np.log(0.9)], rtol=1e-5)
-  several = example_losses(tf.constant([[0.2, 0.5, 0.3], [0.1, 0.7, 0.2]]), labels)
-  np.testing.assert_allclose(several, [-np.log(0.2), -np.log(0.7)], rtol=1e-5)
+  three = tf.constant([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]])
+  several = example_losses(tf.constant([[0.2, 0.5, 0.3], [0.1, 0.7, 0.2]]), three)
+  np.testing.assert_allclose(several, [-np.log(0.2), -(np.log(0.7) + np.log(0.2)) / 2], rtol=1e-5)
   assert keras.backend.backend() == 'tensorflow'
 
 
 def test_an_unknown_strategy_is_refused() -> None:
-  with pytest.raises(ValueError, match="strategy is 'tpu'; it must be one of auto, one_device, mirrored"):
+  with pytest.raises(ValueError, match="strategy is 'tpu'; it must be one of auto, one_device, mirrored, multi_worker"):
     make_strategy('tpu')  # type: ignore[arg-type]

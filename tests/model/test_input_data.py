@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from model.augmentation import STRENGTHS, Mixing
 from model.dataset import Dataset, DatasetError, open_dataset
 from model.input_data import InputOptions, InputPipeline, class_weights, read_examples
+from model.recipe import Balance
 from tests.model.datasets import Item, draw_items, write_dataset
 
-OPTIONS = InputOptions(batch_size=8, seed=3, augment='none', deterministic=True, cache_bytes=1 << 30)
+OPTIONS = InputOptions(batch_size=8, seed=3, deterministic=True, cache_bytes=1 << 30)
 
 
 def test_classes_are_in_the_order_of_their_names_not_of_their_frequency(tmp_path: pathlib.Path) -> None:
@@ -48,8 +50,35 @@ def test_the_order_depends_on_the_seed_alone(dataset: Dataset) -> None:
 
 def _labels(dataset: Dataset, seed: int) -> list[int]:
   tf.random.set_seed(0)
-  options = dataclasses.replace(OPTIONS, seed=seed, augment='standard')
-  return [int(label) for _, labels in InputPipeline(dataset, options).training_batches().take(12) for label in labels]
+  options = dataclasses.replace(OPTIONS, seed=seed, augmentation=STRENGTHS['standard'])
+  batches = InputPipeline(dataset, options).training_batches().take(12)
+  return [int(label) for _, targets in batches for label in targets.numpy().argmax(axis=1)]
+
+
+@pytest.mark.parametrize('balance', ['loss', 'batches'])
+def test_batches_go_on_as_if_those_before_had_been_taken(dataset: Dataset, balance: Balance) -> None:
+  options = dataclasses.replace(OPTIONS, augmentation=STRENGTHS['strong'], mixing=Mixing(mixup=0.4), balance=balance)
+  whole = list(InputPipeline(dataset, options).training_batches().take(16))
+  rest = list(InputPipeline(dataset, options).training_batches(first=13).take(3))
+  for (images, targets), (again, targets_again) in zip(whole[13:], rest, strict=True):
+    np.testing.assert_array_equal(images, again)
+    np.testing.assert_array_equal(targets, targets_again)
+
+
+def test_balanced_batches_draw_the_classes_evenly(tmp_path: pathlib.Path) -> None:
+  items = draw_items({'train': 40, 'val': 4}, ['a', 'b'])
+  rare = [dataclasses.replace(item, label='a' if number < 6 else 'b') for number, item in enumerate(items[:40])]
+  dataset = open_dataset(write_dataset(tmp_path / 'd', [*rare, *items[40:]]))
+  pipeline = InputPipeline(dataset, dataclasses.replace(OPTIONS, balance='batches'))
+  for _, targets in pipeline.training_batches().take(6):
+    np.testing.assert_array_equal(targets.numpy().sum(axis=0), [4, 4])
+
+
+def test_labels_are_smoothed(dataset: Dataset) -> None:
+  (_, targets), *_ = (
+    InputPipeline(dataset, dataclasses.replace(OPTIONS, label_smoothing=0.1)).training_batches().take(1)
+  )
+  assert set(np.round(targets.numpy().ravel(), 6)) == {np.float32(0.05), np.float32(0.95)}
 
 
 def test_unlabelled_images_are_left_out(tmp_path: pathlib.Path) -> None:
@@ -62,7 +91,7 @@ def test_unlabelled_images_are_left_out(tmp_path: pathlib.Path) -> None:
 
 def test_balanced_weights_give_classes_the_same_total(dataset: Dataset) -> None:
   skewed = dataclasses.replace(dataset, counts={'train': {'NORMAL': 10, 'PNEUMONIA': 30}})
-  weights = class_weights(skewed, 'balanced')
+  weights = class_weights(skewed, 'loss')
   np.testing.assert_allclose(weights * [10, 30], [20, 20])
   np.testing.assert_array_equal(class_weights(skewed, 'none'), [1, 1])
 

@@ -10,7 +10,8 @@ import pytest
 
 from model import training
 from model.dataset import Dataset, DatasetError, open_dataset
-from model.training import EpochRow, Trained, TrainingError, TrainOptions, train
+from model.recipe import Recipe
+from model.training import EpochRow, Trained, TrainingError, Unwatched, train
 from tests.model.conftest import OPTIONS
 from tests.model.datasets import draw_items, write_dataset
 
@@ -23,11 +24,19 @@ def test_the_quadrants_are_learned(trained: Trained) -> None:
   assert trained.validation.scores.shape == (32, 2)
 
 
+class Seen(Unwatched):
+  def __init__(self, rows: list[EpochRow]) -> None:
+    self._rows = rows
+
+  def on_epoch(self, row: EpochRow) -> None:
+    self._rows.append(row)
+
+
 def test_the_scores_are_those_of_the_best_epoch(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
   figures = iter([0.5, 0.4, 0.9, 0.4, 0.8, 0.3, 0.2, 0.1])  # val and train, epoch after epoch
   monkeypatch.setattr(training, 'mean_auc', lambda truth, scores: next(figures))
   seen: list[EpochRow] = []
-  stopped = train(dataset, dataclasses.replace(OPTIONS, epochs=9, patience=2, learning_rate=1e-4), seen.append)
+  stopped = train(dataset, dataclasses.replace(OPTIONS, epochs=9, patience=2, learning_rate=1e-4), Seen(seen))
   assert [row.val_auc for row in seen] == [0.5, 0.9, 0.8, 0.2]
   assert stopped.best_epoch == 2
   loss = training._cross_entropy(stopped.validation)
@@ -65,6 +74,10 @@ def test_splits_without_enough_classes_are_refused(
   ('changes', 'message'),
   [
     ({'epochs': 0}, 'epochs is 0; it must be at least 1'),
+    ({'frozen_share': 2.0}, 'frozen_share is 2.0; it must be at least 0.0 and at most 1.0'),
+    ({'optimizer': 'lion'}, "optimizer is 'lion'; expected one of adam, adamw, sgd"),
+    ({'weight_decay': 0.1}, 'only adamw decays weights'),
+    ({'augment_without': ('fog',)}, "augment_without is 'fog'; expected one of mirror, rotation_degrees"),
     ({'dropout': 1.0}, 'dropout is 1.0'),
     ({'learning_rate': 0.0}, 'learning_rate is 0.0'),
     ({'deterministic': True, 'strategy': 'mirrored'}, 'deterministic training takes one device'),
@@ -72,17 +85,18 @@ def test_splits_without_enough_classes_are_refused(
 )
 def test_a_recipe_that_makes_no_sense_is_refused(changes: dict[str, object], message: str) -> None:
   with pytest.raises(ValueError, match=message):
-    TrainOptions(**changes)  # type: ignore[arg-type]
+    Recipe(**changes)  # type: ignore[arg-type]
 
 
 # Determinism is switched on for a whole process and stays on.
 TWICE = textwrap.dedent("""
   import hashlib, sys
   from model.dataset import open_dataset
-  from model.training import TrainOptions, train
+  from model.recipe import Recipe
+  from model.training import train
 
   for seed in (5, 5, 6):
-    options = TrainOptions(epochs=2, batch_size=16, augment='standard', seed=seed, deterministic=True)
+    options = Recipe(epochs=2, batch_size=16, augment='strong', mixup=0.4, seed=seed, deterministic=True)
     network = train(open_dataset(sys.argv[1]), options).network
     print(hashlib.sha256(b''.join(weights.tobytes() for weights in network.get_weights())).hexdigest())
 """)

@@ -11,7 +11,8 @@ import pytest
 from pipelines import cli
 from pipelines.exits import Exit, NothingToDo, TooManyRejects, UsageError
 from pipelines.jobs import JOBS
-from pipelines.options import IngestOptions, TrainJobOptions
+from pipelines.options import IngestOptions
+from pipelines.train_options import TrainJobOptions
 from tests.pipelines.fake_job import FakeJob
 
 _INGEST = ['ingest', '--input', 'in', '--output', 'out', '--labels', 'folder']

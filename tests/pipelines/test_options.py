@@ -15,8 +15,8 @@ from pipelines.options import (
   EvaluateOptions,
   IngestOptions,
   ScoreOptions,
-  TrainJobOptions,
 )
+from pipelines.train_options import TrainJobOptions
 from transforms.elements import Limits
 from transforms.preprocess import PreprocessSpec
 from transforms.splits import SplitSpec

@@ -1,0 +1,38 @@
+"""Scores of images whose truth is known, by a network alone: for validation, before there is a bundle."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from model.recipe import Views
+from model.signatures import both_columns, with_views
+
+Scorer = Callable[[tf.Tensor], tf.Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+  """Scores of a split: truth int [N], scores float32 [N, K]."""
+
+  truth: NDArray[np.int64]
+  scores: NDArray[np.float32]
+
+
+def make_scorer(network: keras.Model, views: Views = 'one') -> Scorer:
+  """Compiles a network's inference, on one device: scaled images to scores, [N, K]."""
+
+  def score(images: tf.Tensor) -> tf.Tensor:
+    return with_views(lambda view: both_columns(network(view, training=False)), images, views)
+
+  return tf.function(score, reduce_retracing=True)
+
+
+def predict(score: Scorer, batches: tf.data.Dataset) -> Predictions:
+  """Scores all batches of images and class indices."""
+  pairs = [(labels.numpy(), score(images).numpy()) for images, labels in batches]
+  truth, scores = zip(*pairs, strict=True)
+  return Predictions(np.concatenate(truth), np.concatenate(scores))

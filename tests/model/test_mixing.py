@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from model.augmentation import UNMIXED, Mixing
+from model.mixing import mix_batch
+
+TARGETS = np.eye(2, dtype=np.float32)[np.arange(16) % 2]
+
+
+def _levels() -> NDArray[np.uint8]:
+  """Images of one grey level: 100 for the first class, 200 for the second."""
+  return np.broadcast_to((100 + np.arange(16) % 2 * 100)[:, None, None, None], (16, 32, 40, 1)).astype(np.uint8)
+
+
+def test_nothing_switched_on_changes_nothing() -> None:
+  images, targets = mix_batch(_levels(), TARGETS, UNMIXED, 1, 0)
+  np.testing.assert_array_equal(images, _levels())
+  np.testing.assert_array_equal(targets, TARGETS)
+
+
+@pytest.mark.parametrize('how', [Mixing(mixup=0.4), Mixing(cutmix=1.0), Mixing(mixup=0.4, cutmix=1.0)])
+def test_targets_are_mixed_as_the_images_are(how: Mixing) -> None:
+  mixed = 0
+  for number in range(20):
+    images, targets = mix_batch(_levels(), TARGETS, how, 1, number)
+    assert images.dtype == np.uint8
+    assert targets.dtype == np.float32
+    np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), targets @ np.array([100.0, 200.0]), atol=0.6)
+    mixed += int(((targets > 0.05) & (targets < 0.95)).any())
+  assert mixed > 5
+
+
+def test_cutmix_pastes_boxes_and_mixup_does_not() -> None:
+  assert set(np.unique(mix_batch(_levels(), TARGETS, Mixing(cutmix=1.0), 1, 3)[0])) == {100, 200}
+  assert set(np.unique(mix_batch(_levels(), TARGETS, Mixing(mixup=1.0), 1, 3)[0])) - {100, 200}
+
+
+def test_seed_and_number_decide() -> None:
+  images = np.random.default_rng(0).integers(0, 256, (16, 32, 40, 1), np.uint8)
+  first, again, other = (mix_batch(images, TARGETS, Mixing(mixup=0.4), 1, number)[0] for number in (0, 0, 1))
+  np.testing.assert_array_equal(first, again)
+  assert not np.array_equal(first, other)
