@@ -8,9 +8,9 @@ import platform
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import metadata
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import tensorflow as tf
 
@@ -18,15 +18,21 @@ from model import bundle as layout
 from model.bundle import Bundle, BundleError, decision_facts, file_digests, model_digest, to_json
 from model.calibration import Calibration, CalibrationMethod, fit
 from model.dataset import Dataset, read_rows
+from model.folds import fold_facts
 from model.intended_use import COLUMNS, intended_use_of
 from model.metrics import Scored, compute_metrics
 from model.model_card import model_card
+from model.predictions import Predictions
 from model.report.plots import history_figure, to_png
+from model.shifted_table import SHIFTED_FILE, Shifted, shifted_table
+from model.shifted_validation import pixel_scorer, score_shifted
 from model.signatures import PixelModel, ServingModel
 from model.thresholds import YOUDEN, ThresholdRule, choose_threshold
 from model.training import EpochRow, Trained
 from model.training_statistics import training_statistics
 from transforms import storage
+
+ThresholdOn = Literal['plain', 'shifted']
 
 NORMAL_LABELS: Final = frozenset({'normal', 'negative', 'no finding', 'no_finding', 'healthy', 'none', '0'})
 _DISTRIBUTIONS: Final = ('radbeam', 'tensorflow', 'keras', 'tensorflow-transform', 'numpy', 'scikit-learn')
@@ -43,6 +49,7 @@ class BundleOptions:
     overwrite: whether an existing bundle is replaced.
     calibration: how scores become probabilities; fitted on the validation split.
     threshold_rule: how the threshold is chosen, on the calibrated validation scores.
+    threshold_on: what the two look at: the validation images as they are, or under the changes of `model.shifts`.
   """
 
   name: str
@@ -51,6 +58,22 @@ class BundleOptions:
   overwrite: bool = False
   calibration: CalibrationMethod = 'identity'
   threshold_rule: ThresholdRule = YOUDEN
+  threshold_on: ThresholdOn = 'shifted'
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+  """How a bundle decides, and the validation that it was chosen on.
+
+  Attributes:
+    calibration: from scores to probabilities.
+    scored: the validation images as they are: probabilities, and the threshold.
+    shifted: the same images under shift: probabilities.
+  """
+
+  calibration: Calibration
+  scored: Scored
+  shifted: Shifted
 
 
 def write_bundle(trained: Trained, dataset: Dataset, path: str | pathlib.Path, options: BundleOptions) -> Bundle:
@@ -61,16 +84,17 @@ def write_bundle(trained: Trained, dataset: Dataset, path: str | pathlib.Path, o
     ValueError: if the positive label is none of the labels.
   """
   check_target(path, options.overwrite)
-  calibration = fit(options.calibration, trained.validation.truth, trained.validation.scores)
-  scored = score_validation(trained, dataset, options, calibration)
+  views = trained.recipe.views
+  serving = ServingModel(trained.network, dataset.transform_graph, dataset.spec, views=views)
+  shifted = score_shifted(pixel_scorer(serving), dataset)
+  decision = decide(trained.validation, shifted, dataset.labels, options)
   facts = {
     **named(options),
-    **decided(scored, calibration),
+    **decided(decision.scored, decision.calibration),
     **known_of(dataset),
-    'recipe': asdict(trained.options)
-    | {'best_epoch': trained.best_epoch, 'threshold_rule': asdict(options.threshold_rule)},
+    'recipe': trained.recipe.to_facts() | fold_facts(dataset) | {'best_epoch': trained.best_epoch} | rules(options),
   }
-  return put_bundle(path, facts, lambda root: _write_files(root, trained, dataset, scored, calibration))
+  return put_bundle(path, facts, lambda root: _write_files(root, trained, dataset, decision))
 
 
 def put_bundle(
@@ -127,13 +151,27 @@ def choose_positive(labels: Sequence[str], wanted: str | None) -> int | None:
   return 0 if normal[1] and not normal[0] else 1
 
 
-def score_validation(trained: Trained, dataset: Dataset, options: BundleOptions, calibration: Calibration) -> Scored:
-  """The calibrated validation scores with the threshold chosen on them."""
-  truth, scores = trained.validation.truth, calibration.apply(trained.validation.scores)
-  positive = choose_positive(dataset.labels, options.positive_label)
-  rule = options.threshold_rule
-  threshold = None if positive is None else choose_threshold(rule, truth == positive, scores[:, positive])
-  return Scored(dataset.labels, truth, scores, positive, threshold)
+def decide(plain: Predictions, shifted: Shifted, labels: tuple[str, ...], options: BundleOptions) -> Decision:
+  """Fits the calibration and chooses the threshold.
+
+  Args:
+    plain: scores of the validation images as they are, not calibrated.
+    shifted: scores of the same images under shift, not calibrated.
+    labels: in the order of the scores.
+    options: by which rules, and on which of the two.
+
+  Raises:
+    ValueError: if the positive label is none of the labels.
+  """
+  judged = plain if options.threshold_on == 'plain' else Predictions(shifted.truth, shifted.scores)
+  calibration = fit(options.calibration, judged.truth, judged.scores)
+  positive = choose_positive(labels, options.positive_label)
+  threshold = None
+  if positive is not None:
+    probabilities = calibration.apply(judged.scores)[:, positive]
+    threshold = choose_threshold(options.threshold_rule, judged.truth == positive, probabilities)
+  scored = Scored(labels, plain.truth, calibration.apply(plain.scores), positive, threshold)
+  return Decision(calibration, scored, replace(shifted, scores=calibration.apply(shifted.scores)))
 
 
 def named(options: BundleOptions) -> dict[str, Any]:
@@ -141,8 +179,13 @@ def named(options: BundleOptions) -> dict[str, Any]:
   return {'name': options.name, 'version': options.version or '', 'versions': _versions()}
 
 
+def rules(options: BundleOptions) -> dict[str, Any]:
+  """What a recipe says of how the decision was made."""
+  return {'threshold_rule': asdict(options.threshold_rule), 'threshold_on': options.threshold_on}
+
+
 def decided(scored: Scored, calibration: Calibration) -> dict[str, Any]:
-  """The facts of a bundle that decide, and how well they do on the images that they were chosen on."""
+  """The facts of a bundle that decide, and how well they do on validation."""
   return {
     'labels': scored.labels,
     'positive_label': None if scored.positive is None else scored.labels[scored.positive],
@@ -163,17 +206,18 @@ def known_of(dataset: Dataset) -> dict[str, Any]:
   }
 
 
-def _write_files(
-  root: pathlib.Path, trained: Trained, dataset: Dataset, scored: Scored, calibration: Calibration
-) -> None:
-  write_model(root, ServingModel(trained.network, dataset.transform_graph, dataset.spec, calibration))
+def _write_files(root: pathlib.Path, trained: Trained, dataset: Dataset, decision: Decision) -> None:
+  views = trained.recipe.views
+  write_model(
+    root, ServingModel(trained.network, dataset.transform_graph, dataset.spec, decision.calibration, views=views)
+  )
   shutil.copytree(dataset.transform_graph, root / layout.TRANSFORM_GRAPH)
   trained.network.save(root / layout.NETWORK_FILE)
   _write_text(root / layout.HISTORY_FILE, history_csv(trained.history))
   (root / layout.HISTORY_FILE).with_suffix('.png').write_bytes(
     to_png(history_figure([asdict(row) for row in trained.history]))
   )
-  write_measures(root, dataset, scored)
+  write_measures(root, dataset, decision.scored, decision.shifted)
 
 
 def write_model(root: pathlib.Path, model: PixelModel) -> None:
@@ -181,10 +225,19 @@ def write_model(root: pathlib.Path, model: PixelModel) -> None:
   tf.saved_model.save(model, str(root / layout.SAVED_MODEL), signatures=model.signatures())
 
 
-def write_measures(root: pathlib.Path, dataset: Dataset, scored: Scored) -> None:
-  """Writes what nights are compared with, and the metrics on validation, into the folder of a bundle."""
+def write_measures(root: pathlib.Path, dataset: Dataset, scored: Scored, shifted: Shifted | None = None) -> None:
+  """Writes what nights are compared with, and the metrics on validation, into the folder of a bundle.
+
+  Args:
+    root: the folder.
+    dataset: that it was trained on.
+    scored: the validation images as they are.
+    shifted: the same under shift, calibrated; None where nobody looked.
+  """
   _write_text(root / layout.STATISTICS_FILE, _json(training_statistics(dataset, scored)))
   _write_text(root / layout.EVALUATION_FILE, _json(compute_metrics(scored)))
+  if shifted is not None:
+    _write_text(root / SHIFTED_FILE, _json(shifted_table(scored, shifted)))
 
 
 def _with_digests(root: pathlib.Path, given: Mapping[str, Any]) -> Bundle:
