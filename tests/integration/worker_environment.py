@@ -72,7 +72,7 @@ def worker_pool(
   with (home / 'pool.log').open('w') as log:
     process = subprocess.Popen(
       [PYTHON, '-c', _POOL, str(port), boot],
-      env=environment(home) | variables,
+      env=environment(home) | dict(variables),
       cwd=home,
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
