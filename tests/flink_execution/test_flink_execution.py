@@ -6,7 +6,6 @@ The cluster, the pool of workers and the comparison are those of `tests/integrat
 import pathlib
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,14 +13,13 @@ import pytest
 from pipelines.cli import main
 from pipelines.exits import Exit
 from tests.end_to_end.conftest import Chain
-from tests.integration.flink_cluster import TASK_MANAGERS, Cluster, flink_cluster
+from tests.integration.flink_cluster import Cluster, flink_cluster
 from tests.integration.test_dataflow import assert_equal_rows
 from tests.integration.test_flink import engine
 from tests.integration.test_prism import digests, index
 from tests.integration.worker_environment import install_sdist, worker_pool
 
 _RADBEAM = pathlib.Path(sys.executable).parent / 'radbeam'
-_SECONDS = 300  # until a job has something running
 _SECONDS_TO_END = 900
 
 
@@ -40,39 +38,17 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield address
 
 
-def busy_task_manager(cluster: Cluster) -> str | None:
-  """One that works on a job right now."""
-  for job in cluster.ask('jobs/overview')['jobs']:
-    for vertex in cluster.ask(f'jobs/{job["jid"]}')['vertices']:
-      subtasks = cluster.ask(f'jobs/{job["jid"]}/vertices/{vertex["id"]}')['subtasks']
-      for subtask in subtasks:
-        if subtask['status'] == 'RUNNING' and subtask.get('taskmanager-id') in TASK_MANAGERS:
-          return str(subtask['taskmanager-id'])
-  return None
-
-
 def run_and_kill(command: list[str], cluster: Cluster, home: pathlib.Path) -> str:
   """Runs a job whose first busy task manager is killed; gives its name."""
   with (home / 'job.log').open('w') as log:
     process = subprocess.Popen([_RADBEAM, *command], cwd=home, stdout=log, stderr=log)
   try:
-    end = time.monotonic() + _SECONDS
-    while (busy := busy_task_manager(cluster)) is None:
-      assert process.poll() is None, (home / 'job.log').read_text()
-      assert time.monotonic() < end, f'nothing runs after {_SECONDS} s'
-      time.sleep(0.1)
+    busy = cluster.wait_until_busy()
     cluster.kill(busy)
     assert process.wait(_SECONDS_TO_END) == Exit.DONE, (home / 'job.log').read_text()
   finally:
     process.kill()
   return busy
-
-
-def assert_lost_and_gone_on(cluster: Cluster, killed: str) -> None:
-  """Flink has seen the loss, and the job ended well nevertheless."""
-  (job,) = cluster.ask('jobs/overview')['jobs']
-  assert job['state'] == 'FINISHED'
-  assert killed in str(cluster.ask(f'jobs/{job["jid"]}/exceptions'))
 
 
 def assert_same_dataset(chain: Chain, name: str) -> None:
@@ -101,7 +77,7 @@ def test_ingest_survives_the_loss_of_a_task_manager(
   chain: Chain, cluster: Cluster, jar: str, pool: str, tmp_path: pathlib.Path
 ) -> None:
   command = [*chain.ingest('survived'), *engine(cluster.master, jar, pool), '--parallelism=2']  # half of the slots stay
-  assert_lost_and_gone_on(cluster, run_and_kill(command, cluster, tmp_path))
+  cluster.assert_lost_and_gone_on(run_and_kill(command, cluster, tmp_path))
   assert_same_dataset(chain, 'survived')
 
 
@@ -110,5 +86,5 @@ def test_score_survives_the_loss_of_a_task_manager(
 ) -> None:
   score = chain.score('survived-scores', '--deterministic')
   command = [*score, *engine(cluster.master, jar, pool), '--parallelism=2']
-  assert_lost_and_gone_on(cluster, run_and_kill(command, cluster, tmp_path))
+  cluster.assert_lost_and_gone_on(run_and_kill(command, cluster, tmp_path))
   assert_same_scores(chain, 'survived-scores')

@@ -71,6 +71,31 @@ class Cluster:
     """The jars that were submitted and are still there."""
     return sorted((self.home / 'upload').rglob('*.jar'))
 
+  def busy_task_manager(self) -> str | None:
+    """One that works on a job right now."""
+    for job in self.ask('jobs/overview')['jobs']:
+      for vertex in self.ask(f'jobs/{job["jid"]}')['vertices']:
+        for subtask in self.ask(f'jobs/{job["jid"]}/vertices/{vertex["id"]}')['subtasks']:
+          if subtask['status'] == 'RUNNING' and subtask.get('taskmanager-id') in self.processes:
+            return str(subtask['taskmanager-id'])
+    return None
+
+  def wait_until_busy(self) -> str:
+    """The first task manager that works on a job."""
+    end = time.monotonic() + _SECONDS_TO_START
+    while (busy := self.busy_task_manager()) is None:
+      assert time.monotonic() < end, f'nothing runs after {_SECONDS_TO_START} s'
+      time.sleep(0.1)
+    return busy
+
+  def assert_lost_and_gone_on(self, task_manager: str) -> None:
+    """Flink has seen the loss, and its one job ended well nevertheless."""
+    (job,) = self.ask('jobs/overview')['jobs']
+    assert job['state'] == 'FINISHED'
+    assert f'TaskManager with id {task_manager} is no longer reachable' in str(
+      self.ask(f'jobs/{job["jid"]}/exceptions')
+    )
+
   def kill(self, task_manager: str) -> None:
     """Ends a task manager at once, as a machine that loses its power."""
     self.processes[task_manager].send_signal(signal.SIGKILL)
