@@ -10,7 +10,7 @@ DEBIAN := dcmtk default-jdk-headless openjph-tools shellcheck systemd
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test integration flink-execution crash-points soak lint lock templates bench bench-quick real fuzz clean
+.PHONY: help setup demo test integration flink-execution crash-points soak lint lock templates bench bench-quick real best fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -144,6 +144,10 @@ real: $(INSTALLED) ## all jobs on real images: DATA holds chest_xray_train/*.zip
 	$(BIN)/python -m benchmarks.dicom_samples $(DATA)/dicom_samples
 	$(BIN)/python -m benchmarks.real_data --data $(DATA) --output bench-out/real
 	$(BIN)/python -m benchmarks.memory --data $(DATA)/chest_xray_train --bundle bench-out/real/bundle
+
+best: $(INSTALLED) ## the best network and the best ensemble on chest radiographs: DATA holds the zips, OUT takes the bundles; SEEDS='1 2 3'
+	@test -n "$(DATA)" -a -n "$(OUT)" || { echo 'say where the zips are and where the bundles go: make best DATA=DIR OUT=DIR' >&2; exit 2; }
+	$(BIN)/python -m benchmarks.best --data $(DATA) --output $(OUT) --seeds $(or $(SEEDS),1)
 
 fuzz: $(INSTALLED) ## 20 mutations of each of 300 files through the readers; SAMPLES=DIR for real DICOM files among them
 	rm -rf bench-out/fuzz

@@ -165,7 +165,7 @@ class _Run:
     self.strategy = make_strategy('one_device' if recipe.deterministic else recipe.strategy)
     images = sum(dataset.class_counts('train').values())
     batch_size = _batch_size(recipe.batch_size, images, self.strategy.num_replicas_in_sync)
-    self.inputs = InputPipeline(dataset, _input_options(recipe, batch_size))
+    self.inputs = InputPipeline(dataset, input_options(recipe, batch_size))
     self._per_epoch = recipe.validate_every or images // batch_size
     self.steps = recipe.steps or recipe.epochs * (images // batch_size)
     self.step = 0
@@ -334,7 +334,8 @@ def _batch_size(wanted: int, images: int, devices: int) -> int:
   return max(devices, min(wanted, images) // devices * devices)
 
 
-def _input_options(recipe: Recipe, batch_size: int) -> InputOptions:
+def input_options(recipe: Recipe, batch_size: int) -> InputOptions:
+  """How the batches of a recipe are made."""
   return InputOptions(
     batch_size=batch_size,
     seed=recipe.seed,
