@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from model.bundle import Bundle
 from model.intended_use import IntendedUse
+from model.networks.provenance import provenance
 from model.shifted_table import FIGURES, read_shifted_table
 
 NOT_A_DEVICE: Final = (
@@ -24,6 +25,7 @@ def model_card(bundle: Bundle) -> str:
     '## Training images',
     f'Dataset digest `{bundle.dataset_digest}`.',
     _intended_use(bundle.intended_use),
+    *_initial_weights(bundle.recipe),
     '## Validation',
     _metrics(bundle.metrics),
     'On the split on which the threshold and the epoch were chosen: expect lower figures elsewhere.',
@@ -52,6 +54,11 @@ def _intended_use(use: IntendedUse) -> str:
     f'Meant for images like the {use.images} of the train split; of others `score` says so by a flag:\n\n'
     + '\n'.join(lines)
   )
+
+
+def _initial_weights(recipe: Mapping[str, Any]) -> list[str]:
+  lines = provenance(str(recipe.get('architecture', '')), str(recipe.get('initial_weights', 'none')))
+  return ['## Initial weights', ' '.join(lines)] if lines else []
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:

@@ -39,7 +39,19 @@ _RECIPE: Final = Recipe()
 _FIELDS: Final = tuple(field.name for field in dataclasses.fields(Recipe))
 
 # Those of `model.networks.registry`, which loads TensorFlow; a test compares them.
-Architecture = Literal['cnn', 'efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2']
+Architecture = Literal[
+  'cnn',
+  'resnet_small',
+  'efficientnet_lite0',
+  'efficientnet_lite1',
+  'efficientnet_lite2',
+  'mobilenet_v3_large',
+  'efficientnetv2_b0',
+  'densenet121',
+  'vgg16',
+  'inception_v3',
+  'resnet50',
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,9 @@ from typing import Final
 
 import keras
 
-from model.networks.inputs import resized
+from model.networks.inputs import check_side, resized
 from model.networks.options import NetworkOptions
-from model.networks.parts import from_scratch, head
+from model.networks.parts import from_scratch, head, without_branches
 
 _FIRST_FILTERS: Final = 16
 _MOST_FILTERS: Final = 128
@@ -33,9 +33,8 @@ def build_cnn(shape: tuple[int, int, int], classes: int, options: NetworkOptions
     ValueError: if a side is below 32 pixels, or the options want initial weights or stochastic depth.
   """
   from_scratch('cnn', options)
-  side = options.input_size or min(shape[:2])
-  if side < _SMALLEST_SIDE:
-    raise ValueError(f'image_size is {side}; cnn needs at least {_SMALLEST_SIDE}: ingest with a larger --image_size')
+  without_branches('cnn', options)
+  check_side('cnn', _SMALLEST_SIDE, shape, options)
   images = keras.Input(shape)
   x = resized(images, options)
   for layer in [*_features(max(x.shape[1:3])), keras.layers.Flatten()]:
@@ -46,19 +45,20 @@ def build_cnn(shape: tuple[int, int, int], classes: int, options: NetworkOptions
 
 def _features(side: int) -> list[keras.Layer]:
   strides = 2 if side >= _STRIDE_FROM else 1
-  layers = _block(_FIRST_FILTERS, kernel=5, strides=strides)
-  side, filters = -(-side // (2 * strides)), _FIRST_FILTERS
+  layers = _block('stem', _FIRST_FILTERS, kernel=5, strides=strides)
+  side, filters, number = -(-side // (2 * strides)), _FIRST_FILTERS, 0
   while side > _LARGEST_FLAT_SIDE:
     filters = min(2 * filters, _MOST_FILTERS)
-    layers += _block(filters, kernel=3, strides=1)
-    side = -(-side // 2)
+    layers += _block(f'block{number}', filters, kernel=3, strides=1)
+    side, number = -(-side // 2), number + 1
   return layers
 
 
-def _block(filters: int, kernel: int, strides: int) -> list[keras.Layer]:
+def _block(name: str, filters: int, kernel: int, strides: int) -> list[keras.Layer]:
+  """Without a bias: the normalisation has one."""
   return [
-    keras.layers.Conv2D(filters, kernel, strides, padding='same', use_bias=False),  # the normalisation has a bias
-    keras.layers.BatchNormalization(momentum=0.9, synchronized=True),
-    keras.layers.ReLU(),
-    keras.layers.MaxPooling2D(padding='same'),
+    keras.layers.Conv2D(filters, kernel, strides, padding='same', use_bias=False, name=name),
+    keras.layers.BatchNormalization(momentum=0.9, synchronized=True, name=f'{name}_norm'),
+    keras.layers.ReLU(name=f'{name}_relu'),
+    keras.layers.MaxPooling2D(padding='same', name=f'{name}_pool'),
   ]

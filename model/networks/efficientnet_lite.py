@@ -146,7 +146,7 @@ def imagenet_classifier(architecture: str, side: int, initial_weights: str = 'im
 
 
 def _tensors(variant: _Variant, options: NetworkOptions) -> Tensors | None:
-  if options.initial_weights == 'none':
+  if options.initial_weights == 'none' or options.continues:
     return None
   given = options.initial_weights
   path = packaged_file(variant.weights) if given == 'imagenet' else pathlib.Path(given)

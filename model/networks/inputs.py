@@ -8,6 +8,7 @@ third of the work.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import keras
 
@@ -16,13 +17,36 @@ from model.networks.options import NetworkOptions
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-  """A linear map of grey levels, 0 to 255, to what weights were trained on: (level - mean) / deviation, by channel."""
+  """What weights were trained on: (level - mean) / deviation of grey levels 0 to 255, for all channels or for each.
+
+  Attributes:
+    mean: in the order of the channels as the network sees them.
+    deviation: likewise.
+    bgr: whether colours come blue first.
+  """
 
   mean: tuple[float, ...]
   deviation: tuple[float, ...]
+  bgr: bool = False
 
 
-LITE = Scale((127.0,), (128.0,))
+LITE: Final = Scale((127.0,), (128.0,))
+MINUS_ONE_TO_ONE: Final = Scale((127.5,), (127.5,))
+# Means of ImageNet's colours; the second also their deviations.
+CAFFE: Final = Scale((103.939, 116.779, 123.68), (1.0, 1.0, 1.0), bgr=True)
+TORCH: Final = Scale((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+
+def check_side(architecture: str, smallest: int, shape: tuple[int, int, int], options: NetworkOptions) -> None:
+  """Refuses what would shrink to nothing on its way through a network.
+
+  Raises:
+    ValueError: if a side is below the smallest, in pixels.
+  """
+  side = options.input_size or min(shape[:2])
+  if side < smallest:
+    what, remedy = ('input_size', '') if options.input_size else ('image_size', ': ingest with a larger --image_size')
+    raise ValueError(f'{what} is {side}; {architecture} needs at least {smallest}{remedy}')
 
 
 def resized(images: keras.KerasTensor, options: NetworkOptions) -> keras.KerasTensor:
@@ -41,6 +65,13 @@ def scaled(images: keras.KerasTensor, scale: Scale, options: NetworkOptions) -> 
     -(options.black * per_level + mean) / deviation for mean, deviation in zip(scale.mean, scale.deviation, strict=True)
   ]
   return keras.layers.Rescaling(_plain(factors), _plain(offsets), dtype='float32', name='input_scale')(images)
+
+
+def three_channels(images: keras.KerasTensor, scale: Scale) -> keras.KerasTensor:
+  """Grey is repeated; colours change their order where the weights want it."""
+  if images.shape[-1] == 1:
+    return keras.layers.Concatenate(dtype='float32', name='three_channels')([images] * 3)
+  return keras.ops.flip(images, axis=-1) if scale.bgr else images
 
 
 def _plain(values: Sequence[float]) -> float | list[float]:

@@ -12,7 +12,8 @@ class NetworkOptions:
 
   Attributes:
     dropout: share of the features dropped before the head, in training: 0 up to 1.
-    initial_weights: `none` (random), `imagenet`, or a path of a file.
+    initial_weights: `none` (random), `imagenet`, or the path of a file: of ImageNet weights, or the `.keras` file of a
+      bundle, whose training goes on.
     batch_norm: `live` trains with the statistics of the batch; `frozen` keeps the statistics and factors of the
       initial weights, untrained; `folded` multiplies them into the convolutions before them, which are trained:
       the same function, faster. The last two need initial weights.
@@ -51,6 +52,11 @@ class NetworkOptions:
     if not self.initial_weights:
       raise ValueError('initial_weights is empty; expected none, imagenet or the path of a file')
     self._check_untrained()
+
+  @property
+  def continues(self) -> bool:
+    """Whether the initial weights are those of a network that was trained here."""
+    return self.initial_weights.endswith('.keras')
 
   def _check_untrained(self) -> None:
     if self.initial_weights != 'none':

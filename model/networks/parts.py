@@ -1,6 +1,6 @@
 """What all networks share: the head, and which blocks are not trained."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 
@@ -37,19 +37,48 @@ def freeze(blocks: Sequence[Sequence[keras.Layer]], options: NetworkOptions) -> 
       layer.trainable = False
 
 
-def from_scratch(architecture: str, options: NetworkOptions) -> None:
-  """For networks that have no initial weights and no residual branches to leave out.
+def set_batch_norm(layers: Iterable[keras.Layer], options: NetworkOptions) -> None:
+  """Applies `live`, with the statistics of all devices, or `frozen`."""
+  for layer in layers:
+    if isinstance(layer, keras.layers.BatchNormalization):
+      layer.synchronized = True
+      layer.trainable = options.batch_norm == 'live'
+
+
+def not_folded(architecture: str, options: NetworkOptions) -> None:
+  """For networks whose batch norm stays a layer of its own.
 
   Raises:
-    ValueError: if the options want either.
+    ValueError: if it is to be folded.
   """
-  if options.initial_weights != 'none':
+  if options.batch_norm == 'folded':
+    raise ValueError(
+      f'batch_norm is folded, which {architecture} cannot be; take frozen or live, or efficientnet_lite0'
+    )
+
+
+def from_scratch(architecture: str, options: NetworkOptions) -> None:
+  """For networks that nobody has trained before; a network of ours may be trained further.
+
+  Raises:
+    ValueError: if the options want other initial weights, or batch norm folded.
+  """
+  not_folded(architecture, options)
+  if options.initial_weights != 'none' and not options.continues:
     raise ValueError(
       f'initial_weights is {options.initial_weights}, but {architecture} is trained from scratch: take none, '
-      'or another architecture'
+      'the .keras file of a bundle, or another architecture'
     )
+
+
+def without_branches(architecture: str, options: NetworkOptions) -> None:
+  """For networks without residual branches that could be left out.
+
+  Raises:
+    ValueError: if the options want stochastic depth.
+  """
   if options.stochastic_depth:
     raise ValueError(
-      f'stochastic_depth is {options.stochastic_depth}, but {architecture} has no residual branches: take 0, '
+      f'stochastic_depth is {options.stochastic_depth}, but {architecture} has no branches to leave out: take 0, '
       'or another architecture'
     )
