@@ -140,10 +140,11 @@ def _run(job: str, options: JobOptions, extras: list[str]) -> int:
   _silence_libraries()
   if extras:
     from pipelines.beam_options import check_beam_args
-    from pipelines.preflight import check_engine
+    from pipelines.preflight import check_engine, check_model
 
     check_beam_args(extras, own_flags(job))
     check_engine(job, options, extras)
+    check_model(options, extras)
   with hushed():
     module = importlib.import_module(f'pipelines.{job}')
   return int(module.run(options, extras))

@@ -7,8 +7,6 @@ without any ends within seconds.
 import contextlib
 import dataclasses
 import logging
-import os
-import posixpath
 import secrets
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +14,9 @@ from typing import Any, Final, NoReturn
 
 from model.bundle import load_bundle
 from pipelines.alarms import VOLUME_NIGHTS
+from pipelines.bundle_pointer import current_bundle
 from pipelines.events import emit, name_run
-from pipelines.exits import Exit, NothingToDo, UsageError
+from pipelines.exits import Exit, NothingToDo
 from pipelines.hushed import hushed
 from pipelines.inbox import list_inbox
 from pipelines.keys import key_path, key_path_if_any, read_site_key
@@ -34,11 +33,9 @@ from pipelines.night_work import plan_work
 from pipelines.run_record import after_all_others, commit_record, new_run_id, now, read_record, recorded_runs
 from pipelines.studies import publish_studies
 from pipelines.telemetry import timed_run
-from transforms import storage
 from transforms.identifiers import KEY_BYTES, Pseudonyms
 
 _LOG = logging.getLogger('radbeam.nightly')
-_POINTER_BYTES: Final = 4096
 _TERMINATED: Final = 128 + signal.SIGTERM  # as shells report it
 
 
@@ -52,10 +49,6 @@ def run(options: NightlyOptions, beam_args: Sequence[str]) -> Exit:
   started = now()
   bundle = load_bundle(current_bundle(options.bundle))
   bundle.verify()
-  if beam_args:
-    from pipelines.preflight import check_model  # here: a night with nothing new needs no Beam
-
-    check_model(bundle, options.batch_size, beam_args)
   decode = decode_options(options, bundle.spec)
   inbox = existing_inputs(options.inbox, '--inbox')
   if options.dry_run:
@@ -70,24 +63,6 @@ def run(options: NightlyOptions, beam_args: Sequence[str]) -> Exit:
     started = after_all_others(options.output, started)
     run_id = new_run_id(started, token)
     return _run_locked(Night(options, beam_args, run_id, started, inbox, bundle, decode, pseudonyms, timings), lock)
-
-
-def current_bundle(path: str) -> str:
-  """The folder of the bundle; a text file that names it is followed, from the folder that it is in.
-
-  Raises:
-    UsageError: if such a file does not name one folder.
-  """
-  if not storage.is_file(path):
-    return path
-  text = storage.read_bytes(path)[:_POINTER_BYTES].decode('utf-8', 'replace')
-  named = [line.strip() for line in text.splitlines() if line.strip()]
-  if len(named) != 1:
-    raise UsageError(
-      f'--bundle is {path}, a file of {len(named)} lines; expected a folder, or a file whose one line names it'
-    )
-  is_whole = not storage.is_local(named[0]) or os.path.isabs(named[0])
-  return named[0] if is_whole else storage.join(posixpath.dirname(path), named[0])
 
 
 def _any_pseudonyms(options: NightlyOptions) -> Pseudonyms:

@@ -1,13 +1,15 @@
-"""What an engine would find out late is found out before anything is sent to it: one line, exit code 2."""
+"""What an engine would find out late is found out before anything is sent to it: one line, exit code 2.
+
+It comes before the job's own module, and TensorFlow with it, is loaded: what is refused is refused soon.
+"""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from model.bundle import load_bundle
 from pipelines import preflight_dataflow, preflight_portable
-from pipelines.options import JobOptions
-
-if TYPE_CHECKING:
-  from model.bundle import Bundle
+from pipelines.bundle_pointer import current_bundle
+from pipelines.night_options import NightlyOptions
+from pipelines.options import JobOptions, ScoreOptions
 
 
 def check_engine(job: str, options: JobOptions, beam_args: Sequence[str]) -> None:
@@ -20,11 +22,14 @@ def check_engine(job: str, options: JobOptions, beam_args: Sequence[str]) -> Non
   preflight_portable.check_portable(beam_args)
 
 
-def check_model(bundle: 'Bundle', batch_size: int, beam_args: Sequence[str]) -> None:
-  """Refuses a model that no worker of the engine can hold, as far as its memory is known.
+def check_model(options: JobOptions, beam_args: Sequence[str]) -> None:
+  """Refuses a model that no worker of the engine can hold, as far as their memory is known.
 
   Raises:
     UsageError: with the arithmetic.
+    BundleError: if there is no model.
   """
-  preflight_dataflow.check_model(bundle, batch_size, beam_args)
-  preflight_portable.check_model(bundle, batch_size, beam_args)
+  if isinstance(options, ScoreOptions | NightlyOptions):
+    bundle = load_bundle(current_bundle(options.bundle))
+    preflight_dataflow.check_model(bundle, options.batch_size, beam_args)
+    preflight_portable.check_model(bundle, options.batch_size, beam_args)

@@ -10,7 +10,6 @@ from pipelines.beam_options import waits
 from pipelines.exits import Exit, UsageError
 from pipelines.launch import check_rejects, decode_options, inputs_or_record, report_listing
 from pipelines.options import ScoreOptions
-from pipelines.preflight import check_model
 from pipelines.run_record import new_run_id, now, read_record, recorded_runs
 from pipelines.score_run import ScoreRun, Scoring, execute, scoring_of, submit
 from pipelines.score_shards import ScoreSpec
@@ -28,7 +27,6 @@ def run(options: ScoreOptions, beam_args: Sequence[str]) -> Exit:
   """
   bundle = load_bundle(options.bundle)
   bundle.verify()
-  check_model(bundle, options.batch_size, beam_args)
   inputs = inputs_or_record(options, 'score')
   if options.dry_run:
     report_listing(inputs, decode_options(options, bundle.spec).limits, _LOG)
