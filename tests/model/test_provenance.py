@@ -1,5 +1,9 @@
+import dataclasses
+
 import pytest
 
+from model.bundle import Bundle
+from model.model_card import model_card
 from model.networks.efficientnet_lite import VARIANTS
 from model.networks.provenance import IMAGENET, LICENCES, provenance
 from model.networks.registry import TRANSFER
@@ -28,3 +32,11 @@ def test_terms_of_initial_weights_are_said(architecture: str, initial_weights: s
   assert all(text in line for text, line in zip(said, lines, strict=True))
   assert 'someone' not in ' '.join(lines)
   assert (IMAGENET in lines) == ('non-commercial' in said)
+
+
+def test_the_model_card_states_the_terms(bundle: Bundle) -> None:
+  pretrained = {'architecture': 'efficientnet_lite0', 'initial_weights': 'imagenet'}
+  card = model_card(dataclasses.replace(bundle, recipe=pretrained))
+  assert '## Initial weights\n\nTraining began from weights that were trained on ImageNet' in card
+  assert IMAGENET in card
+  assert '## Initial weights' not in model_card(bundle)
