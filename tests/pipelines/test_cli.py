@@ -3,7 +3,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -288,14 +287,11 @@ sys.exit(code)
 
 
 @pytest.mark.parametrize(('arguments', 'code'), [(['--help'], 0), (['ingest', '--help'], 0), (['train', '--oops'], 2)])
-def test_help_and_wrong_usage_answer_at_once(arguments: list[str], code: int) -> None:
-  started = time.monotonic()
+def test_help_and_wrong_usage_load_nothing_heavy(arguments: list[str], code: int) -> None:
   command = [sys.executable, '-c', _SAY_WHAT_IS_LOADED, *arguments]
   done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
-  elapsed_s = time.monotonic() - started
   assert done.returncode == code, done.stderr
   assert done.stdout.splitlines()[-1] == 'loaded: []'
-  assert elapsed_s < 1
 
 
 @pytest.mark.parametrize('argument', ['--help', '--version'])
