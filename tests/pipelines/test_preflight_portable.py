@@ -117,6 +117,14 @@ def test_what_is_no_jar_is_refused(tmp_path: pathlib.Path) -> None:
   assert read_jar(str(tmp_path / 'page.jar')) is None
 
 
+def test_a_job_server_needs_java(tmp_path: pathlib.Path) -> None:
+  words = ['--runner=FlinkRunner', f'--flink_job_server_jar={jar(tmp_path, runner="")}']
+  assert '/nowhere/java is not there, which starts the job server' in refusal(
+    *words, '--job_server_java_launcher=/nowhere/java'
+  )
+  check_portable([*words, f'--job_server_java_launcher={sys.executable}'])
+
+
 @contextlib.contextmanager
 def answering(answers: dict[str, bytes]) -> Iterator[str]:
   """A server that gives what a cluster of that kind would give."""
