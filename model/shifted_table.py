@@ -1,8 +1,8 @@
-"""What a bundle says of its validation under shift: a row for what is pooled, for each strength, family and change."""
+"""What a bundle says of its validation under shift: rows for all that is pooled, strengths, families, changes."""
 
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.intervals import auc_interval
 from model.metrics import Scored, compute_metrics
-from model.shifts import FAMILIES, SHIFTS, STRENGTHS, VERSION, Variant, set_digest
+from model.shifts import FAMILIES, SHIFTS, STRENGTHS, TOGETHER, VERSION, Variant, set_digest
 
 SHIFTED_FILE: Final = 'evaluation/shifted.json'
 Fact = Literal['strength', 'family', 'shift']
@@ -21,7 +21,7 @@ FIGURES: Final = ('roc_auc', 'sensitivity', 'specificity', 'accuracy')
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shifted:
-  """Scores of shifted images: M rows, one for each image and family of changes.
+  """Scores of shifted images: M rows, one for each image and variant that it drew.
 
   Attributes:
     truth: int [M], the index of the true class.
@@ -35,12 +35,16 @@ class Shifted:
   variants: tuple[Variant, ...]
   images: NDArray[np.int64]
 
-  def where(self, fact: Fact, value: str) -> 'Shifted':
-    """The rows whose variant is of a change, a family or a strength."""
-    kept = [getattr(variant, fact) == value for variant in self.variants]
+  def where(self, holds: Callable[[Variant], bool]) -> 'Shifted':
+    """The rows of some variants."""
+    kept = [holds(variant) for variant in self.variants]
     chosen = np.array(kept, bool)
     variants = tuple(variant for variant, keep in zip(self.variants, kept, strict=True) if keep)
     return Shifted(self.truth[chosen], self.scores[chosen], variants, self.images[chosen])
+
+  def that(self, fact: Fact, value: str) -> 'Shifted':
+    """The rows whose variant is of a change, a family or a strength."""
+    return self.where(lambda variant: bool(getattr(variant, fact) == value))
 
 
 def shifted_table(plain: Scored, shifted: Shifted) -> dict[str, Any]:
@@ -58,17 +62,20 @@ def shifted_table(plain: Scored, shifted: Shifted) -> dict[str, Any]:
   """
   count = len(plain.truth)
   as_they_are = Shifted(np.asarray(plain.truth), np.asarray(plain.scores), (), np.arange(count))
-  parts = [('as it is', 'plain', as_they_are), ('all changes', 'pooled', shifted), *_parts(shifted)]
+  parts = [('as it is', 'plain', as_they_are), ('pooled', 'pooled', shifted), *_parts(shifted)]
   rows = [_row(name, group, part, plain) for name, group, part in parts]
   return {'set_version': VERSION, 'set_digest': set_digest(), 'rows': rows}
 
 
-def _parts(shifted: Shifted) -> Iterator[tuple[str, Fact, Shifted]]:
+def _parts(shifted: Shifted) -> Iterator[tuple[str, str, Shifted]]:
+  together = shifted.where(lambda variant: variant.shift == TOGETHER)
+  single = shifted.where(lambda variant: variant.shift != TOGETHER)
+  yield 'all at once', 'together', together
   names = tuple(shift.name for shift in SHIFTS)
   groups: dict[Fact, tuple[str, ...]] = {'strength': STRENGTHS, 'family': FAMILIES, 'shift': names}
   for fact, values in groups.items():
     for value in values:
-      yield value, fact, shifted.where(fact, value)
+      yield value, fact, single.that(fact, value)
 
 
 def _row(name: str, group: str, part: Shifted, decided: Scored) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def pixel_scorer(model: PixelModel) -> PixelScorer:
 
 
 def score_shifted(score: PixelScorer, dataset: Dataset, split: Split = 'val') -> Shifted:
-  """Scores every labelled image of a split once per family of `model.shifts`.
+  """Scores every labelled image of a split in each of the variants that it draws from `model.shifts`.
 
   Args:
     score: what is measured.

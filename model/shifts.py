@@ -1,11 +1,11 @@
 """A frozen set of changes, as other devices and sites make them, to see a network's validation under shift.
 
 The set has families, each of several changes, each in two strengths. An image
-goes through one change of every family; which, and how strongly, is drawn from
-its own pixels. A shifted validation so costs as many passes as there are
-families, whatever the number of changes: every family and both strengths are
-seen by every image or by half, every change by a fixed quarter of them, and
-recipes are always compared on the same pictures.
+is seen through one change of every family, by itself; which, and how strongly,
+is drawn from its own pixels. And once through all of these together, mild:
+another site differs in everything a little. A shifted validation so costs one
+pass more than there are families, whatever the number of changes, and recipes
+are always compared on the same pictures.
 
 The set is frozen: figures of bundles are compared over years. Whoever changes
 it raises `VERSION`; a test holds what it makes of drawn images.
@@ -88,9 +88,12 @@ SHIFTS: Final[tuple[Shift, ...]] = (
 FAMILIES: Final = tuple(dict.fromkeys(shift.family for shift in SHIFTS))
 
 
+TOGETHER: Final = 'together'
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
-  """A change with its strength."""
+  """A change with its strength; of the name `TOGETHER`, those that an image drew, one after the other."""
 
   shift: str
   strength: Strength
@@ -98,25 +101,32 @@ class Variant:
   @property
   def family(self) -> str:
     """That of the change."""
-    return _BY_NAME[self.shift].family
+    return TOGETHER if self.shift == TOGETHER else _BY_NAME[self.shift].family
 
 
 _BY_NAME: Final = {shift.name: shift for shift in SHIFTS}
 VARIANTS: Final = tuple(Variant(shift.name, strength) for shift in SHIFTS for strength in STRENGTHS)
+ALL_AT_ONCE: Final = Variant(TOGETHER, 'mild')
+VIEWS: Final = len(FAMILIES) + 1
 
 
 def set_digest() -> str:
   """SHA-256 of the set: its version, its names and its figures; it stands with every result."""
   rows = [[shift.name, shift.family, shift.function.__name__, dict(shift.mild), dict(shift.strong)] for shift in SHIFTS]
-  return hashlib.sha256(json.dumps([VERSION, rows], sort_keys=True).encode()).hexdigest()
+  facts = [VERSION, rows, ALL_AT_ONCE.strength]
+  return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def draw(image: Pixels) -> tuple[Variant, ...]:
-  """The variants that an image is seen in, one of every family.
+  """The variants that an image is seen in: one of every family, then all at once.
 
   Drawn from the pixels alone: neither ids, which depend on a site's key, nor
   the order of the images have a say.
   """
+  return (*_draw_singly(image), ALL_AT_ONCE)
+
+
+def _draw_singly(image: Pixels) -> tuple[Variant, ...]:
   return tuple(_draw_of(family, image) for family in FAMILIES)
 
 
@@ -139,6 +149,8 @@ def apply(variant: Variant, image: Pixels) -> Pixels:
   Returns:
     The same shape and type; the same image and variant give the same result.
   """
+  if variant.shift == TOGETHER:
+    return _apply_together(variant.strength, image)
   shift = _BY_NAME[variant.shift]
   random = np.random.default_rng(int.from_bytes(_hash(variant.shift, image)[:8], 'big'))
   inner = _content(image)
@@ -146,6 +158,13 @@ def apply(variant: Variant, image: Pixels) -> Pixels:
   result = image.copy()
   result[inner] = np.clip(np.rint(changed * 255), 0, 255).astype(np.uint8)
   return result
+
+
+def _apply_together(strength: Strength, image: Pixels) -> Pixels:
+  changed = image
+  for drawn in _draw_singly(image):
+    changed = apply(Variant(drawn.shift, strength), changed)
+  return changed
 
 
 def _hash(text: str, image: Pixels) -> bytes:

@@ -90,11 +90,11 @@ def test_the_table_of_a_bundle_is_that_of_what_it_answers(bundle: Bundle, datase
   assert table is not None
   assert table['set_digest'] == set_digest()
   rows = {row['name']: row for row in table['rows']}
-  assert (rows['as it is']['count'], rows['all changes']['count'], rows['all changes']['images']) == (32, 128, 32)
+  assert (rows['as it is']['count'], rows['pooled']['count'], rows['pooled']['images']) == (32, 160, 32)
   assert bundle.threshold is not None
   predicted = again.scores[:, 1] >= bundle.threshold
-  assert rows['all changes']['accuracy'] == pytest.approx(np.mean(predicted == again.truth), abs=0.01)
-  jpeg = again.where('shift', 'jpeg')
+  assert rows['pooled']['accuracy'] == pytest.approx(np.mean(predicted == again.truth), abs=0.01)
+  jpeg = again.that('shift', 'jpeg')
   assert rows['jpeg']['count'] == len(jpeg.truth)
   assert rows['jpeg']['sensitivity'] == pytest.approx(np.mean(jpeg.scores[jpeg.truth == 1, 1] >= bundle.threshold))
   assert rows['as it is']['roc_auc'] == bundle.metrics['summary']['roc_auc']
@@ -116,7 +116,7 @@ def test_the_card_has_a_line_for_every_row(bundle: Bundle) -> None:
   lines = [line.split(' | ') for line in card.splitlines() if line.startswith('| ')]
   assert [line[0].removeprefix('| ') for line in lines[2:]] == [row['name'] for row in table['rows']]
   pooled = next(row for row in table['rows'] if row['group'] == 'pooled')
-  assert f'| {pooled["name"]} | 128 | {pooled["roc_auc"]:.4f} | ' in card
+  assert f'| {pooled["name"]} | 160 | {pooled["roc_auc"]:.4f} | ' in card
 
 
 def test_a_bundle_from_before_has_no_table(bundle: Bundle, dataset: Dataset, tmp_path: pathlib.Path) -> None:

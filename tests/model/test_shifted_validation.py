@@ -9,10 +9,10 @@ from model.dataset import Dataset, DatasetError, Fold, open_dataset
 from model.folds import select_fold
 from model.input_data import read_examples
 from model.shifted_validation import BATCH, score_shifted
-from model.shifts import FAMILIES, Pixels, apply, draw
+from model.shifts import VIEWS, Pixels, apply, draw
 from tests.model.datasets import Item, draw_items, write_dataset
 
-IMAGES = 21  # times four families: no whole number of batches
+IMAGES = 21  # times five variants: no whole number of batches
 
 
 @pytest.fixture(scope='module')
@@ -30,7 +30,7 @@ def brightness(pixels: Pixels) -> NDArray[np.float32]:
   return np.stack([1 - share, share], axis=1).astype(np.float32)
 
 
-def test_every_labelled_image_is_scored_once_per_family_as_it_was_changed(drawn: Dataset) -> None:
+def test_every_labelled_image_is_scored_in_each_of_its_variants_as_it_was_changed(drawn: Dataset) -> None:
   found = score_shifted(brightness, drawn)
   rows = [row for row in read_examples(drawn, 'val').as_numpy_iterator() if row['label']]
   images = [np.frombuffer(row['image'], np.uint8).reshape(drawn.spec.shape) for row in rows]
@@ -40,7 +40,7 @@ def test_every_labelled_image_is_scored_once_per_family_as_it_was_changed(drawn:
   assert [drawn.labels[index] for index in found.truth] == [rows[number]['label'].decode() for number, _ in expected]
   scores = brightness(np.stack([apply(variant, images[number]) for number, variant in expected])[:BATCH])
   np.testing.assert_array_equal(found.scores[:BATCH], scores)
-  assert found.scores.shape == (IMAGES * len(FAMILIES), 2)
+  assert found.scores.shape == (IMAGES * VIEWS, 2)
 
 
 def test_the_scores_are_those_of_changed_images(drawn: Dataset) -> None:
@@ -54,7 +54,7 @@ def test_a_fold_has_its_own_images(drawn: Dataset) -> None:
   counts = [len(np.unique(fold.images)) for fold in folds]
   assert sum(counts) == IMAGES + 8
   of_labels = [Counter(fold.truth.tolist()) for fold in folds]
-  assert sum(of_labels, Counter()) == {0: 4 * 15, 1: 4 * 14}
+  assert sum(of_labels, Counter()) == {0: VIEWS * 15, 1: VIEWS * 14}
 
 
 def test_a_split_without_labelled_images_is_named(drawn: Dataset) -> None:
