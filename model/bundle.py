@@ -7,6 +7,7 @@
   training_statistics.json   sketches of inputs and scores, to compare later nights with
   evaluation/                metrics on the validation split
   model_card.md
+  members/01/ …              of an ensemble: what is left of each member; it has no network and no history of its own
   bundle.json                written last; digests of all of the above
 
 Reading it needs no TensorFlow, so that a launcher can refuse a bundle at once.
@@ -35,6 +36,7 @@ HISTORY_FILE: Final = 'history.csv'
 STATISTICS_FILE: Final = 'training_statistics.json'
 EVALUATION_FILE: Final = 'evaluation/validation.json'
 MODEL_CARD: Final = 'model_card.md'
+MEMBERS: Final = 'members'
 
 IDENTITY: Final[Mapping[str, Any]] = {'method': 'identity'}
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model.bundle import Bundle, load_bundle
 from model.dataset import Dataset, DatasetError, Split, open_dataset, read_rows
-from model.folds import as_trained
+from model.folds import OUT_OF_FOLD, as_trained
 from model.handler import BundleModelHandler, HandlerOptions, InferenceFailure, LoadedModel
 from model.input_data import read_examples
 from model.intended_use import COLUMNS
@@ -84,6 +84,7 @@ def evaluate(bundle_dir: str | pathlib.Path, dataset_dir: str | pathlib.Path, sp
   bundle.verify()
   dataset = as_trained(open_dataset(dataset_dir), bundle.dataset_digest, bundle.recipe)
   check_fit(bundle, dataset)
+  _check_unseen(bundle, dataset, split)
   scored_rows = list(_score_split(bundle, dataset, split))
   if not scored_rows:
     raise DatasetError(f'the {split} split has no labelled image, expected at least one; choose another split')
@@ -115,6 +116,15 @@ def check_fit(bundle: Bundle, dataset: Dataset) -> None:
     raise DatasetError(
       f'the dataset has {len(unknown)} labels that the bundle does not know, it knows {", ".join(bundle.labels)}; '
       'map the labels when ingesting'
+    )
+
+
+def _check_unseen(bundle: Bundle, dataset: Dataset, split: Split) -> None:
+  if split != 'test' and bundle.dataset_digest == dataset.digest and OUT_OF_FOLD in bundle.recipe:
+    raise DatasetError(
+      f'the members of {bundle.name} were trained on different folds, so that each image of {split} was seen by most '
+      'of them; evaluate it on the test split: what it says of the others is in its model card, each image by those '
+      'that have not seen it'
     )
 
 

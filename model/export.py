@@ -225,7 +225,13 @@ def write_model(root: pathlib.Path, model: PixelModel) -> None:
   tf.saved_model.save(model, str(root / layout.SAVED_MODEL), signatures=model.signatures())
 
 
-def write_measures(root: pathlib.Path, dataset: Dataset, scored: Scored, shifted: Shifted | None = None) -> None:
+def write_measures(
+  root: pathlib.Path,
+  dataset: Dataset,
+  scored: Scored,
+  shifted: Shifted | None = None,
+  held_out: Sequence[Dataset] = (),
+) -> None:
   """Writes what nights are compared with, and the metrics on validation, into the folder of a bundle.
 
   Args:
@@ -233,8 +239,9 @@ def write_measures(root: pathlib.Path, dataset: Dataset, scored: Scored, shifted
     dataset: that it was trained on.
     scored: the validation images as they are.
     shifted: the same under shift, calibrated; None where nobody looked.
+    held_out: see `training_statistics`.
   """
-  _write_text(root / layout.STATISTICS_FILE, _json(training_statistics(dataset, scored)))
+  _write_text(root / layout.STATISTICS_FILE, _json(training_statistics(dataset, scored, held_out)))
   _write_text(root / layout.EVALUATION_FILE, _json(compute_metrics(scored)))
   if shifted is not None:
     _write_text(root / SHIFTED_FILE, _json(shifted_table(scored, shifted)))

@@ -22,14 +22,15 @@ and the mixture of a night differ is the business of drift.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from transforms.vocabularies import OTHER
 
 VERSION: Final = 2  # 1, which says nothing of itself, had counts of four columns over all images
 UNKNOWN: Final = 'unknown'
+NOT_OF_ALL: Final = 'not known to all'  # in place of terms that some of several models do not know
 OUTSIDE: Final = 'outside-intended-use'
 TERM_FLAGS: Final[Mapping[str, str]] = {
   'format': 'outside-format',
@@ -63,6 +64,7 @@ _FACTORS: Final = {'rows': 1.5, 'columns': 1.5, 'aspect': 1.25}
 _AGE_SHARE: Final = 0.1
 
 Row = Mapping[str, Any]
+T = TypeVar('T')
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,37 @@ def from_facts(facts: Mapping[str, Any]) -> IntendedUse:
     return IntendedUse(facts['images'], _checked_counts(facts['terms']), ranges)
   except (AttributeError, KeyError, TypeError) as error:
     raise ValueError(f'it cannot be read ({type(error).__name__}: {error})') from None
+
+
+def common_use(uses: Sequence[IntendedUse]) -> IntendedUse:
+  """What several models are all meant for: an image that is unlike the training images of one of them is outside."""
+  if all(use == uses[0] for use in uses):
+    return uses[0]
+  terms = {fact: _fewest(found) for fact, found in _by_fact([use.terms for use in uses])}
+  ranges = {fact: _narrowest(found) for fact, found in _by_fact([use.ranges for use in uses])}
+  return IntendedUse(min(use.images for use in uses), terms, ranges)
+
+
+def _by_fact(uses: Sequence[Mapping[str, T]]) -> Iterator[tuple[str, list[T]]]:
+  """Each fact with what those say of it that know it."""
+  for fact in sorted({fact for use in uses for fact in use}):
+    yield fact, [use[fact] for use in uses if fact in use]
+
+
+def _fewest(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+  terms = sorted(set.intersection(*map(set, counts)))
+  common = {term: min(one[term] for one in counts) for term in terms}
+  rest = min(sum(one.values()) for one in counts) - sum(common.values())
+  return common | ({NOT_OF_ALL: rest} if rest else {})
+
+
+def _narrowest(ranges: Sequence[Range]) -> Range:
+  return Range(
+    min(one.stated for one in ranges),
+    min(one.images for one in ranges),
+    max(one.low for one in ranges),
+    min(one.high for one in ranges),
+  )
 
 
 def _from_counts(facts: Mapping[str, Any]) -> IntendedUse:

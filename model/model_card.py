@@ -1,6 +1,6 @@
 """The model card: what a bundle is, for a reader who was not there (Mitchell et al., FAT* 2019)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from model.bundle import Bundle
@@ -27,11 +27,10 @@ def model_card(bundle: Bundle) -> str:
     _intended_use(bundle.intended_use),
     *_initial_weights(bundle.recipe),
     '## Validation',
-    _metrics(bundle.metrics),
-    'On the split on which the threshold and the epoch were chosen: expect lower figures elsewhere.',
+    _validation(bundle.metrics),
     *_under_shift(bundle),
     '## Recipe',
-    '\n'.join(f'- {name}: {value}' for name, value in sorted(bundle.recipe.items())),
+    _recipe(bundle.recipe),
     '## Preprocessing',
     f'`{bundle.spec.to_json()}`',
   ]) + '\n'  # fmt: skip
@@ -56,14 +55,38 @@ def _intended_use(use: IntendedUse) -> str:
   )
 
 
+def _validation(metrics: Mapping[str, Any]) -> str:
+  if not metrics:
+    return 'It was not measured: it was made without a dataset.'
+  chosen = 'On the split on which the threshold and the epoch were chosen: expect lower figures elsewhere.'
+  return f'{_metrics(metrics)}\n\n{chosen}'
+
+
 def _initial_weights(recipe: Mapping[str, Any]) -> list[str]:
-  lines = provenance(str(recipe.get('architecture', '')), str(recipe.get('initial_weights', 'none')))
+  lines = list(dict.fromkeys(_provenance(recipe)))
   return ['## Initial weights', ' '.join(lines)] if lines else []
+
+
+def _provenance(recipe: Mapping[str, Any]) -> Iterator[str]:
+  """Of the weights that a training began with, or those of all members of an ensemble."""
+  yield from provenance(str(recipe.get('architecture', '')), str(recipe.get('initial_weights', 'none')))
+  for member in recipe.get('members', ()):
+    yield from _provenance(member['recipe'])
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:
   figures = {'images': metrics['count'], 'accuracy': metrics['accuracy'], **metrics['summary']}
   return '\n'.join(f'- {name.replace("_", " ")}: {_text(value)}' for name, value in figures.items())
+
+
+def _recipe(recipe: Mapping[str, Any]) -> str:
+  lines = [f'- {name}: {value}' for name, value in sorted(recipe.items()) if name != 'members']
+  members = recipe.get('members', ())
+  return '\n'.join(lines + [f'- member: {_member(facts)}' for facts in members])
+
+
+def _member(facts: Mapping[str, Any]) -> str:
+  return f'{facts["name"]} {facts["version"]}, trained on the dataset `{facts["dataset_digest"]}`'
 
 
 def _under_shift(bundle: Bundle) -> list[str]:

@@ -1,6 +1,6 @@
 """What a bundle remembers of its training, for nights to be compared with: sketches of inputs and of scores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from transforms.quality import histogram_of
 from transforms.statistics import Sketch, Statistics, grey_counts, input_bins, reported, score_bin
 
 
-def training_statistics(dataset: Dataset, validation: Scored) -> dict[str, Any]:
+def training_statistics(dataset: Dataset, validation: Scored, held_out: Sequence[Dataset] = ()) -> dict[str, Any]:
   """The content of a bundle's statistics; `model.drift.read_training` reads it.
 
   Inputs are those of the train split, which is what the network knows. Scores
@@ -24,12 +24,14 @@ def training_statistics(dataset: Dataset, validation: Scored) -> dict[str, Any]:
   Args:
     dataset: whose index tells the header facts.
     validation: the scores of the validation split, in the order of its examples.
+    held_out: where parts of an ensemble held out different folds, the dataset as each was trained on it, in the order
+      of the scores; else it is `dataset`.
 
   Returns:
     Plain JSON; also `counts`: images by split and label.
   """
   counts = {split: dict(labels) for split, labels in dataset.counts.items()}
-  inputs, scores = reported(_inputs(dataset)), reported(_scores(dataset, validation))
+  inputs, scores = reported(_inputs(dataset)), reported(_scores(held_out or [dataset], validation))
   return to_statistics(Training(inputs, scores, dataset.pseudonym_key_fingerprint)) | {'counts': counts}
 
 
@@ -42,12 +44,17 @@ def _inputs(dataset: Dataset) -> Statistics:
   return sketch.to_json()
 
 
-def _scores(dataset: Dataset, validation: Scored) -> Statistics:
-  facts = _Facts(dataset, 'val')
+def _scores(views: Sequence[Dataset], validation: Scored) -> Statistics:
+  rows = (row for view in views for row in _held_out_rows(view))
   sketch = Sketch()
-  for image_id, probability in zip(_labelled(dataset, 'val'), _probabilities(validation), strict=True):
-    sketch.add(facts.of(image_id), score_bin(probability))
+  for row, probability in zip(rows, _probabilities(validation), strict=True):
+    sketch.add(row, score_bin(probability))
   return sketch.to_json()
+
+
+def _held_out_rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
+  facts = _Facts(dataset, 'val')
+  yield from (facts.of(image_id) for image_id in _labelled(dataset, 'val'))
 
 
 def _probabilities(scored: Scored) -> list[float]:

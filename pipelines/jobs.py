@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from pipelines.ensemble_options import EnsembleOptions
 from pipelines.night_options import LookupOptions, NightlyOptions, PruneOptions, RunsOptions
 from pipelines.options import (
   DemoOptions,
@@ -33,6 +34,7 @@ class Job:
 JOBS: Final[Mapping[str, Job]] = {
   'ingest': Job('archives and labels in, a dataset out', IngestOptions, True),
   'train': Job('a dataset in, a model bundle out', TrainJobOptions, False),
+  'ensemble': Job('several model bundles in, one that scores as their mean out', EnsembleOptions, False),
   'recipe': Job('how a bundle was trained, as a file for train; or how two recipes differ', RecipeOptions, False),
   'evaluate': Job('a bundle and a dataset in, metrics and a report out', EvaluateOptions, False),
   'score': Job('archives and a bundle in, a table with a row per image out', ScoreOptions, True),

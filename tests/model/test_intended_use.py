@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from model.intended_use import COLUMNS, OUTSIDE, REASONS, IntendedUse, from_facts, intended_use_of
+from model.intended_use import COLUMNS, OUTSIDE, REASONS, IntendedUse, common_use, from_facts, intended_use_of
 from transforms.quality import FLAGS
 from transforms.rows import ImageRow
 
@@ -218,3 +218,29 @@ def test_a_reader_sees_what_is_outside() -> None:
   assert told['age_years'] == '20 to 80; outside is below 14 and above 86'
   assert dict(intended_use_of(chests(9)).describe())['sex'] == 'F 9 (not judged: too few state it)'
   assert dict(intended_use_of(chests(9)).describe())['rows'] == '2000 to 2000 (not judged: 9 of 9 state it)'
+
+
+YOUNG = intended_use_of([CHEST | {'age_years': 20 + number % 11, 'modality': 'CR'} for number in range(200)])
+MIXED = intended_use_of(
+  [CHEST | {'age_years': 25 + number % 50, 'modality': ('CR', 'DX')[number % 2]} for number in range(200)]
+)
+PHOTOS = intended_use_of([PHOTO] * 50)
+
+
+@pytest.mark.parametrize(
+  ('uses', 'facts', 'expected'),
+  [
+    ([YOUNG, MIXED], {'modality': 'CR', 'age_years': 28}, set()),
+    ([YOUNG, MIXED], {'modality': 'DX', 'age_years': 28}, {'modality'}),
+    ([YOUNG, MIXED], {'modality': 'CR', 'age_years': 60}, {'age'}),
+    ([YOUNG, MIXED], {'modality': 'CR', 'age_years': 18}, {'age'}),
+    ([MIXED, MIXED], {'modality': 'DX', 'age_years': 60}, set()),
+    ([YOUNG, PHOTOS], {'modality': 'DX', 'age_years': 80}, {'format', 'modality', 'age'}),
+  ],
+)
+def test_what_is_outside_for_one_model_is_outside_for_several(
+  uses: list[IntendedUse], facts: Row, expected: set[str]
+) -> None:
+  for some in (uses, uses[::-1]):
+    assert reasons(common_use(some), CHEST | facts) == expected
+    assert from_facts(common_use(some).to_facts()) == common_use(some)
