@@ -23,23 +23,26 @@ WHITE: Final = 255
 _REFERENCE_SIDE_PX: Final = 160  # blur and marks grow with the image; their figures are for this side
 
 
-def augment_batch(images: Image, how: Augmentation, seed: int, number: int) -> Image:
-  """Varies each image of a batch.
+def augment_batch(
+  images: Image, how: Augmentation, seed: int, number: int, positions: NDArray[np.int64] | None = None
+) -> Image:
+  """Varies images of a batch.
 
   Args:
     images: uint8 [N, height, width, channels].
     how: the limits.
     seed: of the training.
     number: of the batch.
+    positions: of the images in their batch, int64 [N], where they are not all of it: they decide on chance.
 
   Returns:
     uint8, of the same shape.
   """
   cv2.setNumThreads(1)  # tf.data has threads of its own
   varied = np.empty_like(images)
-  for position, image in enumerate(images):
-    random = Random(np.random.SFC64(np.random.SeedSequence((seed, number, position))))
-    varied[position] = augment_image(image, how, random)
+  for index, position in enumerate(range(len(images)) if positions is None else positions):
+    random = Random(np.random.SFC64(np.random.SeedSequence((seed, number, int(position)))))
+    varied[index] = augment_image(images[index], how, random)
   return varied
 
 

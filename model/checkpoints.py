@@ -51,32 +51,46 @@ class Checkpoints:
   def save(self, state: TrainingState) -> None:
     """Replaces the state that is there; a process that dies meanwhile leaves the old one."""
     self.folder.mkdir(parents=True, exist_ok=True)
-    facts = {'digest': self.digest, 'step': state.step, 'facts': state.facts}
-    arrays: dict[str, Any] = {_FACTS: np.frombuffer(json.dumps(facts).encode(), np.uint8)}
-    for name, group in state.arrays.items():
-      arrays |= {f'{name}/{position:05d}': array for position, array in enumerate(group)}
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
     partial = self.folder / f'.{FILE}.{os.getpid()}'
     with partial.open('wb') as file:
-      file.write(buffer.getbuffer())
+      file.write(encode(state, self.digest))
       file.flush()
       os.fsync(file.fileno())
     partial.replace(self.folder / FILE)
 
+  def read(self) -> bytes:
+    """The state that was saved last, encoded; empty if there is none."""
+    path = self.folder / FILE
+    return path.read_bytes() if path.is_file() else b''
+
   def load(self) -> TrainingState | None:
     """The state that was saved last; None if there is none, or if it is of another training."""
-    path = self.folder / FILE
-    if not path.is_file():
+    return decode(self.read(), self.digest)
+
+
+def encode(state: TrainingState, digest: str) -> bytes:
+  """A state of the training with this digest, as bytes."""
+  facts = {'digest': digest, 'step': state.step, 'facts': state.facts}
+  arrays: dict[str, Any] = {_FACTS: np.frombuffer(json.dumps(facts).encode(), np.uint8)}
+  for name, group in state.arrays.items():
+    arrays |= {f'{name}/{position:05d}': array for position, array in enumerate(group)}
+  buffer = io.BytesIO()
+  np.savez(buffer, **arrays)
+  return buffer.getvalue()
+
+
+def decode(content: bytes, digest: str) -> TrainingState | None:
+  """A state that was encoded; None if there is none, or if it is of another training."""
+  if not content:
+    return None
+  with np.load(io.BytesIO(content), allow_pickle=False) as saved:
+    facts = json.loads(saved[_FACTS].tobytes())
+    if facts['digest'] != digest:
       return None
-    with np.load(path, allow_pickle=False) as saved:
-      facts = json.loads(saved[_FACTS].tobytes())
-      if facts['digest'] != self.digest:
-        return None
-      groups: dict[str, list[NDArray[Any]]] = {}
-      for key in sorted(name for name in saved.files if name != _FACTS):
-        groups.setdefault(key.rpartition('/')[0], []).append(saved[key])
-    return TrainingState(facts['step'], facts['facts'], groups)
+    groups: dict[str, list[NDArray[Any]]] = {}
+    for key in sorted(name for name in saved.files if name != _FACTS):
+      groups.setdefault(key.rpartition('/')[0], []).append(saved[key])
+  return TrainingState(facts['step'], facts['facts'], groups)
 
 
 def remove_checkpoints(folder: pathlib.Path) -> None:

@@ -5,7 +5,8 @@ loss is a sum over examples, divided by the global batch, so that one device
 and many take the same step (to rounding).
 """
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, get_args
 
@@ -14,30 +15,71 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from model.cluster import Cluster, ClusterError
 from model.recipe import StrategyName
 from model.signatures import both_columns
 
 # images and targets, for each device → loss, and for each device outputs and targets
 TrainStep = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
 
+Batch = tuple[tf.Tensor, tf.Tensor]
+
 _LEAST: Final = 1e-7  # the logarithm of 0 is not finite
 
 
-def make_strategy(name: StrategyName) -> tf.distribute.Strategy:
+def make_strategy(name: StrategyName, cluster: Cluster | None = None) -> tf.distribute.Strategy:
   """Chooses devices: all GPUs of this host, or the CPU; `auto` mirrors only where there are several GPUs.
 
-  `mirrored` without a GPU takes the logical CPU devices.
+  `mirrored` without a GPU takes the logical CPU devices. `multi_worker` takes
+  those of all processes of the cluster, and waits until they are there.
 
   Raises:
     ValueError: if the name is unknown.
+    ClusterError: if the strategy needs a cluster, and there is none.
   """
   if name not in get_args(StrategyName):
     raise ValueError(f'strategy is {name!r}; it must be one of {", ".join(get_args(StrategyName))}')
+  if name == 'multi_worker':
+    return _multi_worker(cluster)
   gpus = [device.name for device in tf.config.list_logical_devices('GPU')]
   devices = gpus or [device.name for device in tf.config.list_logical_devices('CPU')]
   if name == 'mirrored' or (name == 'auto' and len(gpus) > 1):
-    return tf.distribute.MirroredStrategy(devices)
+    return _mirrored(tuple(devices))
   return tf.distribute.OneDeviceStrategy(devices[0])
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+  """One for each process: another would number its sums from the start, where TensorFlow knows those of the first."""
+  return tf.distribute.MirroredStrategy(devices)
+
+
+def _multi_worker(cluster: Cluster | None) -> tf.distribute.Strategy:
+  if cluster is None:
+    raise ClusterError('strategy is multi_worker, and there are no workers; expected a cluster')
+  resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+    tf.train.ClusterSpec({'worker': list(cluster.workers)}), task_type='worker', task_id=cluster.index, rpc_layer='grpc'
+  )
+  return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+
+
+def distribute(strategy: tf.distribute.Strategy, batches: tf.data.Dataset, processes: int = 1) -> Iterable[Batch]:
+  """Gives each device its part of each batch.
+
+  Args:
+    strategy: whose devices they are.
+    batches: whole ones; of several processes this one's share of them.
+    processes: that train together.
+  """
+  if processes == 1:
+    distributed: Iterable[Batch] = strategy.experimental_distribute_dataset(batches)
+    return distributed
+  share = batches.element_spec[0].shape[0]
+  of_device = share * processes // strategy.num_replicas_in_sync
+  shared: Iterable[Batch] = strategy.distribute_datasets_from_function(
+    lambda _: batches if of_device == share else batches.rebatch(of_device)
+  )
+  return shared
 
 
 def example_losses(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:

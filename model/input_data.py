@@ -17,12 +17,37 @@ from numpy.typing import NDArray
 from model.augmentation import UNMIXED, UNVARIED, Augmentation, Mixing
 from model.augmenting import augment_batch
 from model.dataset import BUCKET, Dataset, DatasetError, Fold, Split
-from model.mixing import mix_batch
+from model.mixing import draw_mix
 from model.recipe import Balance
 from model.signatures import grey_levels, load_transform
 from transforms.features import LABEL_VOCABULARY
 
 SHUFFLE_BUFFER: Final = 2048  # images, where they are not all in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+  """What one of several processes makes of each batch, and scores of a split.
+
+  Attributes:
+    index: of the process, from 0.
+    of: how many there are.
+  """
+
+  index: int = 0
+  of: int = 1
+
+  def of_batch(self, size: int) -> range:
+    """Positions in a batch whose size is a multiple of `of`."""
+    part = size // self.of
+    return range(self.index * part, (self.index + 1) * part)
+
+  def of_split(self, size: int) -> range:
+    """Positions in a split of any size."""
+    return range(self.index, size, self.of)
+
+
+WHOLE: Final = Share()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +63,8 @@ class InputOptions:
     mixing: how training images are mixed.
     balance: `batches` draws the classes evenly.
     label_smoothing: share of each target that is spread over all classes.
+    share: of the batches that is made here. Order and chance are those of whole batches; where the share is not all,
+      `deterministic` is needed, since all processes must mean the same batches.
   """
 
   batch_size: int
@@ -48,6 +75,7 @@ class InputOptions:
   mixing: Mixing = UNMIXED
   balance: Balance = 'loss'
   label_smoothing: float = 0.0
+  share: Share = WHOLE
 
 
 class InputPipeline:
@@ -60,7 +88,7 @@ class InputPipeline:
     self._labels = tf.constant(_checked_labels(dataset))
 
   def training_batches(self, first: int = 0) -> tf.data.Dataset:
-    """Endless, shuffled, varied; every batch is full, and has targets: float32 [N, K].
+    """Endless, shuffled, varied; every batch is full, or the share of a full one, and has targets: float32 [N, K].
 
     Args:
       first: number of the batch to begin with, as if those before it had been taken.
@@ -70,8 +98,12 @@ class InputPipeline:
     return _prefetched(batches.map(self._training_batch, **self._parallel()), options.deterministic)
 
   def evaluation_batches(self, split: Split) -> tf.data.Dataset:
-    """All labelled images of a split once, in the order of the files, with class indices: int64 [N]."""
-    batches = self._cached(split).batch(self._options.batch_size)
+    """The labelled images of a split once, in the order of the files, with class indices: int64 [N].
+
+    Of the share those at the positions `of_split`,.
+    """
+    share = self._options.share
+    batches = self._cached(split).shard(share.of, share.index).batch(self._options.batch_size)
     return _prefetched(batches.map(self._evaluation_batch, **self._parallel()), deterministic=True)
 
   def _training_examples(self) -> tf.data.Dataset:
@@ -90,17 +122,29 @@ class InputPipeline:
     images, labels = self._decoded(batch)
     smoothing, classes = self._options.label_smoothing, len(self._dataset.labels)
     targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+    own = self._options.share.of_batch(self._options.batch_size)
     if self._options.augmentation != UNVARIED or self._options.mixing != UNMIXED:
       varied = tf.numpy_function(self._vary, [images, targets, number], [tf.uint8, tf.float32], stateful=False)
-      images, targets = (tf.ensure_shape(new, old.shape) for new, old in zip(varied, (images, targets), strict=True))
+      images, targets = (
+        tf.ensure_shape(new, [len(own), *old.shape[1:]]) for new, old in zip(varied, (images, targets), strict=True)
+      )
+    elif len(own) < self._options.batch_size:
+      images, targets = images[own.start : own.stop], targets[own.start : own.stop]
     return tf.gather(self.levels, tf.cast(images, tf.int32)), targets
 
   def _vary(
     self, images: NDArray[np.uint8], targets: NDArray[np.float32], number: np.int64
   ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    options = self._options
-    varied = augment_batch(images, options.augmentation, options.seed, int(number))
-    return mix_batch(varied, targets, options.mixing, options.seed, int(number))
+    """Varies and mixes a whole batch, as far as it matters for the share; returns the share."""
+    options, own = self._options, np.array(self._options.share.of_batch(len(images)), np.int64)
+    mix = draw_mix(images.shape, options.mixing, options.seed, int(number))
+    needed = own if mix is None else np.union1d(own, mix.partners[own])
+    varied = augment_batch(images[needed], options.augmentation, options.seed, int(number), needed)
+    if mix is None:
+      return varied, targets[own]
+    partners = mix.partners[own]
+    others = varied[np.searchsorted(needed, partners)]
+    return mix.apply(varied[np.searchsorted(needed, own)], targets[own], others, targets[partners])
 
   def _evaluation_batch(self, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     images, labels = self._decoded(batch)

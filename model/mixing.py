@@ -3,6 +3,8 @@
 Chance is stateless, as in `model.augmentation`: seed and number of the batch decide.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -13,38 +15,58 @@ Image = NDArray[np.uint8]
 Targets = NDArray[np.float32]
 
 
-def mix_batch(images: Image, targets: Targets, how: Mixing, seed: int, number: int) -> tuple[Image, Targets]:
-  """Mixes each image of a batch with another of the batch, drawn at random.
+@dataclass(frozen=True, slots=True, eq=False)
+class Mix:
+  """What is done to one batch.
+
+  Attributes:
+    partners: for each image of the batch the position of the other: int64 [N].
+    share: of the first of the two images.
+    box: rows and columns that are pasted from the other; None blends the two.
+  """
+
+  partners: NDArray[np.int64]
+  share: float
+  box: tuple[slice, slice] | None
+
+  def apply(self, images: Image, targets: Targets, others: Image, other_targets: Targets) -> tuple[Image, Targets]:
+    """Mixes images, uint8 [M, height, width, channels], and targets, float32 [M, K], with those of their partners."""
+    mixed = (self.share * targets + (1 - self.share) * other_targets).astype(np.float32)
+    if self.box is None:
+      return cv2.addWeighted(images, self.share, others, 1 - self.share, 0), mixed
+    pasted = images.copy()
+    pasted[:, *self.box] = others[:, *self.box]
+    return pasted, mixed
+
+
+def draw_mix(shape: tuple[int, ...], how: Mixing, seed: int, number: int) -> Mix | None:
+  """Draws how a batch is mixed.
 
   Args:
-    images: uint8 [N, height, width, channels].
-    targets: float32 [N, K], what the network is to say.
+    shape: of the whole batch: [N, height, width, channels].
     how: which ways are on.
     seed: of the training.
     number: of the batch.
 
   Returns:
-    Images and targets of the same shapes; the targets are mixed by the same shares.
+    None where nothing is mixed.
   """
-  random = np.random.Generator(np.random.SFC64(np.random.SeedSequence((seed, number, len(images)))))
-  ways = [way for way, alpha in ((_mixup, how.mixup), (_cutmix, how.cutmix)) if alpha]
+  ways = [(alpha, pasted) for alpha, pasted in ((how.mixup, False), (how.cutmix, True)) if alpha]
   if not ways:
-    return images, targets
-  way = ways[random.integers(len(ways))]
-  partners = random.permutation(len(images))
-  alpha = how.mixup if way is _mixup else how.cutmix
-  mixed, kept = way(images, images[partners], float(random.beta(alpha, alpha)), random)
-  return mixed, (kept * targets + (1 - kept) * targets[partners]).astype(np.float32)
+    return None
+  random = np.random.Generator(np.random.SFC64(np.random.SeedSequence((seed, number, shape[0]))))
+  alpha, pasted = ways[random.integers(len(ways))]
+  partners = random.permutation(shape[0])
+  share = float(random.beta(alpha, alpha))
+  if not pasted:
+    return Mix(partners, share, None)
+  box = _draw_box(shape[1], shape[2], share, random)
+  rows, columns = (side.stop - side.start for side in box)
+  return Mix(partners, 1 - rows * columns / (shape[1] * shape[2]), box)
 
 
-def _mixup(images: Image, others: Image, share: float, random: np.random.Generator) -> tuple[Image, float]:
-  return cv2.addWeighted(images, share, others, 1 - share, 0), share
-
-
-def _cutmix(images: Image, others: Image, share: float, random: np.random.Generator) -> tuple[Image, float]:
-  height, width = images.shape[1:3]
+def _draw_box(height: int, width: int, share: float, random: np.random.Generator) -> tuple[slice, slice]:
+  """Rows and columns of about the share that is not kept."""
   rows, columns = (round(side * float(np.sqrt(1 - share))) for side in (height, width))
   top, left = random.integers(0, height - rows + 1), random.integers(0, width - columns + 1)
-  mixed = images.copy()
-  mixed[:, top : top + rows, left : left + columns] = others[:, top : top + rows, left : left + columns]
-  return mixed, 1 - rows * columns / (height * width)
+  return slice(top, top + rows), slice(left, left + columns)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from model.recipe import Views
 from model.signatures import both_columns, with_views
+from model.workers import Workers
 
 Scorer = Callable[[tf.Tensor], tf.Tensor]
 
@@ -36,3 +37,22 @@ def predict(score: Scorer, batches: tf.data.Dataset) -> Predictions:
   pairs = [(labels.numpy(), score(images).numpy()) for images, labels in batches]
   truth, scores = zip(*pairs, strict=True)
   return Predictions(np.concatenate(truth), np.concatenate(scores))
+
+
+def predict_together(score: Scorer, batches: tf.data.Dataset, shape: tuple[int, int], workers: Workers) -> Predictions:
+  """Scores a split; each worker its share, and all know all.
+
+  Args:
+    score: the same for all workers.
+    batches: of this worker's share.
+    shape: images of the whole split, and classes.
+    workers: who share it.
+  """
+  if workers.count == 1:
+    return predict(score, batches)
+  table = np.zeros((shape[0], 1 + shape[1]), np.float32)
+  if mine := workers.share.of_split(shape[0]):
+    own = predict(score, batches)
+    table[mine] = np.column_stack([own.truth, own.scores])
+  table = workers.total(table)
+  return Predictions(table[:, 0].astype(np.int64), table[:, 1:])

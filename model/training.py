@@ -20,18 +20,19 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from model.checkpoints import Checkpoints, TrainingState
+from model.checkpoints import Checkpoints, TrainingState, decode
 from model.dataset import Dataset, DatasetError
-from model.distribution import Learning, TrainStep, collect, make_strategy, make_train_step
+from model.distribution import Learning, TrainStep, collect, distribute, make_train_step
 from model.folds import fold_facts
-from model.input_data import InputOptions, InputPipeline, class_weights
+from model.input_data import WHOLE, InputOptions, InputPipeline, Share, class_weights
 from model.metrics import mean_auc
 from model.networks.options import NetworkOptions
 from model.networks.registry import build_network
 from model.optimization import WeightAverage, make_head_optimizer, make_optimizer
-from model.predictions import Predictions, make_scorer, predict
+from model.predictions import Predictions, make_scorer, predict_together
 from model.recipe import Recipe
 from model.signatures import both_columns
+from model.workers import Workers
 
 Weights = list[NDArray[Any]]
 
@@ -105,7 +106,11 @@ class Unwatched:
 
 
 def train(
-  dataset: Dataset, recipe: Recipe, watcher: Watcher | None = None, checkpoints: pathlib.Path | None = None
+  dataset: Dataset,
+  recipe: Recipe,
+  watcher: Watcher | None = None,
+  checkpoints: pathlib.Path | None = None,
+  workers: Workers | None = None,
 ) -> Trained:
   """Trains a classifier.
 
@@ -116,18 +121,33 @@ def train(
     checkpoints: a folder for the state after each epoch. A state of the same
       recipe and dataset that is there already is gone on from; with
       `deterministic` the weights are those of a training that never stopped.
+      Of several workers the chief's folder counts.
+    workers: that train together, by the strategy of the recipe; each returns
+      the same. None: this process alone.
 
   Raises:
     DatasetError: if the train or validation split lacks images.
+    ClusterError: if the workers have different recipes or datasets.
     TrainingError: if the loss becomes infinite or not a number; it names the step.
+    WorkerLostError: if another worker is gone.
   """
   _check_splits(dataset)
   _set_seeds(recipe)
-  run = _Run(dataset, recipe, watcher or Unwatched())
-  saved = None if checkpoints is None else Checkpoints(checkpoints, training_digest(dataset, recipe))
-  if saved and (state := saved.load()):
+  workers = workers or Workers('one_device' if recipe.deterministic else recipe.strategy)
+  with workers.needed():
+    return _train(dataset, recipe, watcher or Unwatched(), checkpoints, workers)
+
+
+def _train(
+  dataset: Dataset, recipe: Recipe, watcher: Watcher, checkpoints: pathlib.Path | None, workers: Workers
+) -> Trained:
+  digest = training_digest(dataset, recipe)
+  workers.check_same('recipe or dataset', digest)
+  run = _Run(dataset, recipe, watcher, workers)
+  saved = Checkpoints(checkpoints, digest) if checkpoints and workers.is_chief else None
+  if state := decode(workers.bytes_from_chief(saved.read() if saved else b''), digest):
     run.restore(state)
-  run.watcher.on_start(run.step, run.steps)
+  watcher.on_start(run.step, run.steps)
   while not run.is_over():
     run.epoch()
     if saved:
@@ -136,8 +156,8 @@ def train(
 
 
 def training_digest(dataset: Dataset, recipe: Recipe) -> str:
-  """Identifies a training: SHA-256 over recipe and dataset."""
-  facts = {'recipe': recipe.to_facts(), 'dataset': dataset.digest, 'labels': list(dataset.labels)}
+  """Identifies a training: SHA-256 over recipe and dataset; it may go on with another strategy."""
+  facts = {'recipe': {**recipe.to_facts(), 'strategy': None}, 'dataset': dataset.digest, 'labels': list(dataset.labels)}
   facts |= fold_facts(dataset)
   return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -159,13 +179,15 @@ def network_options(recipe: Recipe, inputs: InputPipeline) -> NetworkOptions:
 class _Run:
   """One training from its first step, or from a state, to its last."""
 
-  def __init__(self, dataset: Dataset, recipe: Recipe, watcher: Watcher) -> None:
+  def __init__(self, dataset: Dataset, recipe: Recipe, watcher: Watcher, workers: Workers) -> None:
     self.recipe = recipe
     self.watcher = watcher
-    self.strategy = make_strategy('one_device' if recipe.deterministic else recipe.strategy)
+    self.workers = workers
+    self.strategy = workers.strategy
     images = sum(dataset.class_counts('train').values())
-    batch_size = _batch_size(recipe.batch_size, images, self.strategy.num_replicas_in_sync)
-    self.inputs = InputPipeline(dataset, input_options(recipe, batch_size))
+    devices = self.strategy.num_replicas_in_sync
+    batch_size = _batch_size(recipe.batch_size, images, devices)
+    self.inputs = InputPipeline(dataset, input_options(recipe, batch_size, devices, workers.share))
     self._per_epoch = recipe.validate_every or images // batch_size
     self.steps = recipe.steps or recipe.epochs * (images // batch_size)
     self.step = 0
@@ -187,6 +209,7 @@ class _Run:
     self._kept = build_network(recipe.architecture, shape, classes, options)  # of no strategy, and in float32
     self._score = make_scorer(self._kept, recipe.views)
     self._validation = self.inputs.evaluation_batches('val')
+    self._validation_shape = sum(dataset.class_counts('val').values()), classes
     weights = class_weights(dataset, recipe.balance)
     everything = Learning(self.network, self.optimizer, variables, weights, recipe.clip_norm)
     head_alone = Learning(self.network, self._head_optimizer, head, weights, recipe.clip_norm)
@@ -207,18 +230,19 @@ class _Run:
     losses, truth, scores = zip(*self._steps_to(last), strict=True)
     weights = self._weights()
     self._kept.set_weights(weights)
-    validation = predict(self._score, self._validation)
+    validation = self._validate()
     val_auc = mean_auc(validation.truth, validation.scores)
     assert val_auc is not None  # _check_splits: two classes at least
+    val_auc = float(self.workers.from_chief(np.array(val_auc)))  # it decides on the end, hence it is the same for all
     row = EpochRow(
       epoch=len(self.history) + 1,
       step=self.step,
       train_loss=float(np.mean(losses)),
-      train_auc=mean_auc(np.concatenate(truth), np.concatenate(scores)),
+      train_auc=mean_auc(*(self.workers.joined(np.concatenate(parts)) for parts in (truth, scores))),
       val_loss=_cross_entropy(validation),
       val_auc=val_auc,
       val_accuracy=float(np.mean(validation.scores.argmax(axis=1) == validation.truth)),
-      learning_rate=float(self.optimizer.learning_rate),
+      learning_rate=float(self.optimizer.learning_rate.numpy()),
       seconds=time.monotonic() - started,
     )
     self._take(row, weights)
@@ -232,7 +256,8 @@ class _Run:
   def _steps_to(self, last: int) -> Iterator[tuple[float, NDArray[Any], NDArray[Any]]]:
     """Loss, true classes and scores of each step."""
     if self._batches is None:
-      self._batches = iter(self.strategy.experimental_distribute_dataset(self.inputs.training_batches(self.step)))
+      batches = self.inputs.training_batches(self.step)
+      self._batches = iter(distribute(self.strategy, batches, self.workers.count))
     while self.step < last:
       take: TrainStep = self._head_step if self.step < self.recipe.head_steps else self._train_step
       loss, outputs, targets = take(*next(self._batches))
@@ -267,9 +292,10 @@ class _Run:
 
   def restore(self, state: TrainingState) -> None:
     """Goes on from a state of the same training."""
-    for name, group in self._changing().items():
-      for variable, value in zip(group, state.arrays.get(name, ()), strict=True):
-        variable.assign(value)
+    with self.strategy.scope():
+      for name, group in self._changing().items():
+        for variable, value in zip(group, state.arrays.get(name, ()), strict=True):
+          variable.assign(value)
     self.step = state.step
     self.history = [EpochRow(**row) for row in state.facts['history']]
     self._best = self.history[state.facts['best_epoch'] - 1], list(state.arrays['best'])
@@ -289,8 +315,10 @@ class _Run:
     assert self._best is not None  # there is at least one epoch
     row, weights = self._best
     self._kept.set_weights(weights)
-    validation = predict(self._score, self._validation)
-    return Trained(self._kept, self.recipe, tuple(self.history), row.epoch, validation)
+    return Trained(self._kept, self.recipe, tuple(self.history), row.epoch, self._validate())
+
+  def _validate(self) -> Predictions:
+    return predict_together(self._score, self._validation, self._validation_shape, self.workers)
 
 
 def _head(network: keras.Model) -> list[keras.layers.Layer]:
@@ -334,17 +362,18 @@ def _batch_size(wanted: int, images: int, devices: int) -> int:
   return max(devices, min(wanted, images) // devices * devices)
 
 
-def input_options(recipe: Recipe, batch_size: int) -> InputOptions:
-  """How the batches of a recipe are made."""
+def input_options(recipe: Recipe, batch_size: int, devices: int = 1, share: Share = WHOLE) -> InputOptions:
+  """How the batches of a recipe are made; for several devices in the order that one has with `deterministic`."""
   return InputOptions(
     batch_size=batch_size,
     seed=recipe.seed,
-    deterministic=recipe.deterministic,
+    deterministic=recipe.deterministic or devices > 1,
     cache_bytes=recipe.cache_bytes,
     augmentation=recipe.augmentation(),
     mixing=recipe.mixing(),
     balance=recipe.balance,
     label_smoothing=recipe.label_smoothing,
+    share=share,
   )
 
 

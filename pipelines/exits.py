@@ -54,6 +54,9 @@ _EXITS: Final = {
   'RulesError': Exit.USAGE,
   'BundleError': Exit.USAGE,
   'DatasetError': Exit.USAGE,
+  'ClusterError': Exit.USAGE,
+  'TrainingError': Exit.CRASHED,
+  'WorkerLostError': Exit.CRASHED,
 }
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN: Final = (errno.EACCES, errno.EPERM, errno.EROFS)

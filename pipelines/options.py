@@ -82,6 +82,8 @@ MANNERS: Final = frozenset(
     'min_drift_images',
     'volume_alarm',
     'min_volume_ratio',
+    'workers',
+    'worker_index',
   }
 )
 

@@ -1,12 +1,14 @@
 """`radbeam train`: a dataset becomes a model bundle."""
 
 import logging
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import Final
 
 from model.bundle import BUNDLE_FILE
 from model.checkpoints import remove_checkpoints
+from model.cluster import Cluster, find_cluster
 from model.dataset import Dataset, Fold, open_dataset
 from model.export import BundleOptions, check_target, choose_positive, write_bundle
 from model.folds import select_fold
@@ -14,6 +16,7 @@ from model.networks.weights import WeightsError
 from model.tensorboard import TensorBoardLog
 from model.thresholds import ThresholdRule, parse_rule
 from model.training import Trained, Watcher, train
+from model.workers import Workers
 from pipelines.exits import Exit, UsageError
 from pipelines.train_options import TrainJobOptions
 from pipelines.train_progress import Lines, Several, at_terminal
@@ -27,27 +30,43 @@ def run(options: TrainJobOptions, beam_args: Sequence[str]) -> Exit:
   """Runs the job; the bundle's `bundle.json` is its record.
 
   Raises:
-    DatasetError, BundleError, UsageError: if dataset, bundle and options do not fit together.
+    DatasetError, BundleError, ClusterError, UsageError: if dataset, bundle, workers and options do not fit together.
   """
   check_target(options.bundle, options.overwrite)
   dataset = _dataset(options)
   _check_positive(dataset, options.positive_label)
   named = _bundle_options(options, len(dataset.labels))
-  recipe = options.recipe()
-  _LOG.info('%s on %s', recipe.architecture, _counts(dataset))
+  recipe, cluster = options.recipe(), _cluster(options)
+  if cluster and not cluster.is_chief:
+    _LOG.info('worker %d of %d; the chief says how it goes, and writes', cluster.index, len(cluster.workers))
+  else:
+    _LOG.info('%s on %s', recipe.architecture, _counts(dataset))
   if options.dry_run:
     _LOG.info('would train for %s; nothing was written', _length(options))
     return Exit.DONE
-  checkpoints = checkpoint_folder(options)
-  trained = _train(dataset, options, checkpoints)
+  workers = Workers(recipe.strategy, cluster) if cluster else None
+  trained = _train(dataset, options, workers)
+  if not workers or workers.is_chief:
+    _write(trained, dataset, options, named)
+  if workers:
+    workers.wait()  # a worker is done when the bundle is there
+  return Exit.DONE
+
+
+def _cluster(options: TrainJobOptions) -> Cluster | None:
+  if options.strategy != 'multi_worker':
+    return None
+  return find_cluster(options.workers, options.worker_index, os.environ)
+
+
+def _write(trained: Trained, dataset: Dataset, options: TrainJobOptions, named: BundleOptions) -> None:
   with written_folder(options.bundle, BUNDLE_FILE) as folder:
     bundle = write_bundle(trained, dataset, folder, named)
-  if checkpoints:
+  if checkpoints := checkpoint_folder(options):
     remove_checkpoints(checkpoints)
   best = trained.history[trained.best_epoch - 1]
   threshold = '' if bundle.threshold is None else f', threshold {bundle.threshold:.3f}'
   _LOG.info('epoch %d is kept: validation AUC %.4f%s -> %s', best.epoch, best.val_auc, threshold, options.bundle)
-  return Exit.DONE
 
 
 def _dataset(options: TrainJobOptions) -> Dataset:
@@ -57,14 +76,17 @@ def _dataset(options: TrainJobOptions) -> Dataset:
   return select_fold(dataset, Fold(options.fold, options.folds))
 
 
-def _train(dataset: Dataset, options: TrainJobOptions, checkpoints: pathlib.Path | None) -> Trained:
-  watchers: list[Watcher] = [*at_terminal(options.quiet), Lines()]
-  if options.tensorboard:
-    watchers.append(TensorBoardLog(options.tensorboard))
+def _train(dataset: Dataset, options: TrainJobOptions, workers: Workers | None) -> Trained:
+  watchers = _watchers(options) if not workers or workers.is_chief else []
   try:
-    return train(dataset, options.recipe(), Several(*watchers), checkpoints)
+    return train(dataset, options.recipe(), Several(*watchers), checkpoint_folder(options), workers)
   except WeightsError as error:
     raise UsageError(f'--initial_weights: {error}') from error
+
+
+def _watchers(options: TrainJobOptions) -> list[Watcher]:
+  watchers: list[Watcher] = [*at_terminal(options.quiet), Lines()]
+  return [*watchers, TensorBoardLog(options.tensorboard)] if options.tensorboard else watchers
 
 
 def checkpoint_folder(options: TrainJobOptions) -> pathlib.Path | None:

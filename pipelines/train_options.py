@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from model.augmentation import Augment
+from model.cluster import Cluster, ClusterError, parse_workers
 from model.networks.options import BatchNorm
 from model.recipe import (
   Balance,
@@ -86,6 +87,13 @@ class TrainJobOptions(JobOptions):
     is_local_folder,
     written=True,
   ).field()
+  workers: str | None = Flag(
+    'with --strategy multi_worker: all that train together, the chief first; default: as TF_CONFIG says',
+    None,
+    'HOST:PORT,…',
+    not_empty,
+  ).field()
+  worker_index: int | None = Flag('which of the workers this is, from 0', None, 'N', between(0)).field()
   tensorboard: str | None = Flag('write logs for TensorBoard there', None, 'DIR', is_local_folder, written=True).field()
 
   architecture: Architecture = Flag('the network', _RECIPE.architecture, group='recipe').field()
@@ -197,4 +205,16 @@ class TrainJobOptions(JobOptions):
   def _check_together(self) -> None:
     if (self.fold is None) != (self.folds is None) or (self.fold or 0) > (self.folds or 0):
       raise UsageError(f'--fold is {self.fold}, --folds is {self.folds}; give both, and a fold from 1 to --folds')
+    self._check_workers()
     self.recipe()
+
+  def _check_workers(self) -> None:
+    if (self.workers is None) != (self.worker_index is None):
+      raise UsageError(f'--workers is {self.workers}, --worker_index is {self.worker_index}; give both, or none')
+    if self.workers is not None and self.strategy != 'multi_worker':
+      raise UsageError(f'--workers is given, --strategy is {self.strategy}; expected --strategy multi_worker')
+    try:
+      if self.workers is not None and self.worker_index is not None:
+        Cluster(parse_workers(self.workers), self.worker_index)
+    except ClusterError as error:
+      raise UsageError(f'--workers: {error}') from error

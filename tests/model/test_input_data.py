@@ -4,10 +4,11 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from model.augmentation import STRENGTHS, Mixing
+from model.augmentation import STRENGTHS, Augment, Mixing
 from model.dataset import Dataset, DatasetError, open_dataset
-from model.input_data import InputOptions, InputPipeline, class_weights, read_examples
+from model.input_data import InputOptions, InputPipeline, Share, class_weights, read_examples
 from model.recipe import Balance
 from tests.model.datasets import Item, draw_items, write_dataset
 
@@ -63,6 +64,43 @@ def test_batches_go_on_as_if_those_before_had_been_taken(dataset: Dataset, balan
   for (images, targets), (again, targets_again) in zip(whole[13:], rest, strict=True):
     np.testing.assert_array_equal(images, again)
     np.testing.assert_array_equal(targets, targets_again)
+
+
+@pytest.mark.parametrize('mixing', [Mixing(), Mixing(mixup=0.4, cutmix=1.0)])
+@pytest.mark.parametrize('strength', ['none', 'strong'])
+def test_shares_are_parts_of_the_same_batches(dataset: Dataset, mixing: Mixing, strength: Augment) -> None:
+  options = dataclasses.replace(OPTIONS, augmentation=STRENGTHS[strength], mixing=mixing, balance='batches')
+  shares = [
+    InputPipeline(dataset, dataclasses.replace(options, share=Share(index, 4))).training_batches().take(9)
+    for index in range(4)
+  ]
+  for (images, targets), *parts in zip(
+    InputPipeline(dataset, options).training_batches().take(9), *shares, strict=True
+  ):
+    assert [part[0].shape[0] for part in parts] == [2, 2, 2, 2]
+    np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), images)
+    np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), targets)
+
+
+@pytest.mark.parametrize('workers', [2, 3, 40])
+def test_shares_of_a_split_hold_each_image_once(dataset: Dataset, workers: int) -> None:
+  whole = _validation(dataset, Share())
+  together = np.zeros_like(whole)
+  for index in range(workers):
+    share = Share(index, workers)
+    if positions := share.of_split(len(whole)):
+      together[positions] = _validation(dataset, share)
+    else:
+      assert not list(_pipeline(dataset, share).evaluation_batches('val'))
+  np.testing.assert_array_equal(together, whole)
+
+
+def _pipeline(dataset: Dataset, share: Share) -> InputPipeline:
+  return InputPipeline(dataset, dataclasses.replace(OPTIONS, share=share))
+
+
+def _validation(dataset: Dataset, share: Share) -> NDArray[np.float32]:
+  return np.concatenate([images.numpy() for images, _ in _pipeline(dataset, share).evaluation_batches('val')])
 
 
 def test_balanced_batches_draw_the_classes_evenly(tmp_path: pathlib.Path) -> None:
