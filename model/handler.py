@@ -40,6 +40,13 @@ class LoadedModel:
   shape: tuple[int, int, int]
 
 
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class LoadedModels:
+  """Several, in the order of their bundles."""
+
+  models: tuple[LoadedModel, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class HandlerOptions:
   """How a worker scores.
@@ -131,6 +138,49 @@ class BundleModelHandler(ModelHandler[Image, Prediction, LoadedModel]):
 
   def share_model_across_processes(self) -> bool:
     """No: the threads of a process share a model anyway, and pixels would be pickled on their way to another."""
+    return False
+
+
+class BundlesModelHandler(ModelHandler[Image, tuple[Prediction, ...], LoadedModels]):
+  """uint8 [H, W] or [H, W, C] → what each of several bundles says of it, in their order.
+
+  The models share the batches: an image is read and decoded once, however many score it.
+  """
+
+  def __init__(self, handlers: Sequence[BundleModelHandler], options: HandlerOptions) -> None:
+    self._handlers = tuple(handlers)
+    super().__init__(min_batch_size=1, max_batch_size=options.max_batch_size)
+
+  @classmethod
+  def of(cls, bundles: Sequence[Bundle], options: HandlerOptions) -> 'BundlesModelHandler':
+    """The handler of bundles of the same preprocessing, loaded and verified by the launcher."""
+    return cls([BundleModelHandler.of(bundle, options) for bundle in bundles], options)
+
+  def load_model(self) -> LoadedModels:
+    """Loads all of them.
+
+    Raises:
+      FileNotFoundError: if one of them was not copied to this worker.
+    """
+    return LoadedModels(tuple(handler.load_model() for handler in self._handlers))
+
+  def run_inference(
+    self, batch: Sequence[Image], model: LoadedModels, inference_args: dict[str, Any] | None = None
+  ) -> Iterable[tuple[Prediction, ...]]:
+    """Scores a batch by each model; one result per image, in order."""
+    pairs = zip(self._handlers, model.models, strict=True)
+    return list(zip(*(handler.run_inference(batch, loaded) for handler, loaded in pairs), strict=True))
+
+  def get_num_bytes(self, batch: Sequence[Image]) -> int:
+    """Bytes of the pixels."""
+    return sum(image.nbytes for image in batch)
+
+  def get_metrics_namespace(self) -> str:
+    """Under which Beam counts inferences."""
+    return 'BundleModelHandler'
+
+  def share_model_across_processes(self) -> bool:
+    """No, as for one bundle."""
     return False
 
 

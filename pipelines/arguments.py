@@ -40,6 +40,18 @@ class _Parser(argparse.ArgumentParser):
     raise UsageError(message)
 
 
+class _Once(argparse.Action):
+  """A flag that jobs like this one take several times, and this one does not."""
+
+  def __call__(
+    self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+  ) -> None:
+    """Keeps the value, unless there is one."""
+    if hasattr(namespace, self.dest):
+      raise UsageError(f'--{self.dest} is given more than once; {parser.prog} takes one: run it once for each')
+    setattr(namespace, self.dest, values)
+
+
 def parse(job: str, argv: Sequence[str]) -> tuple[JobOptions, list[str]]:
   """Reads the arguments after the name of the job.
 
@@ -175,7 +187,8 @@ def _reading(hint: Any, flag: Flag) -> dict[str, Any]:
     return {'type': type(choices[0]), 'choices': choices}
   if typing.get_origin(hint) is tuple:
     return {'action': 'append', 'metavar': flag.metavar}
-  return {'type': _number(hint) if hint in (int, float) else str, 'metavar': flag.metavar}
+  once = {'action': _Once} if flag.once else {}
+  return {'type': _number(hint) if hint in (int, float) else str, 'metavar': flag.metavar, **once}
 
 
 def _boolean(text: str) -> bool:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.run_record import read_outlines, recorded_runs
+from pipelines.run_record import by_model, read_outlines, recorded_runs
 from pipelines.schemas import PREDICTIONS
 from transforms import storage
 
@@ -25,8 +25,12 @@ _RANKS: Final = pa.array(['scored', 'rejected', 'skipped'])  # of rows of one im
 def prediction_runs(
   output: str, model: str | None = None, as_of: datetime.datetime | None = None
 ) -> list[dict[str, Any]]:
-  """The records of the runs whose rows are there, oldest first; for the arguments see `current`."""
-  records = read_outlines(output, recorded_runs(output))
+  """The records of the runs whose rows are there, oldest first; for the arguments see `current`.
+
+  A run of several models counts as a run of each, the first of them as the latest.
+  """
+  runs = read_outlines(output, recorded_runs(output))
+  records = [record for run in runs for record in reversed(by_model(run))]
   readable = (record for record in records if record.get('files') and 'pruned' not in record)
   return [
     record for record in readable if model in (None, model_of(record)) and (as_of is None or _finished(record) <= as_of)
@@ -56,7 +60,8 @@ def current(
 
   Args:
     output: of `score` or `nightly`.
-    model: name and version, such as `cnn-1`; None for the latest run, whichever model that had.
+    model: name and version, such as `cnn-1`; None for the latest run, whichever model that had, and of a run of
+      several models for the first.
     columns: of the predictions; None for all.
     as_of: what stood then, with a time zone: runs that ended later do not count; those pruned since are missing.
 

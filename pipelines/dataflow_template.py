@@ -23,6 +23,7 @@ _READ_FILES: Final = frozenset({'pseudonym_key_file', 'select', 'burned_in_regio
 _OBJECT: Final = '^gs://.+$'
 _REGEXES: Final = {
   'input': '^gs://[^,]+(,gs://[^,]+)*$',
+  'bundle': '^gs://[^,]+(,gs://[^,]+)*$',
   'labels': r'^(folder|none|gs://.+\.[cC][sS][vV])$',
   'run_date': r'^[0-9]{4}-[0-9]{2}-[0-9]{2}$',
 }
@@ -67,7 +68,7 @@ def _parameter(name: str, hint: Any, flag: Flag) -> dict[str, Any]:
 def _help(name: str, hint: Any, flag: Flag) -> str:
   if name in _REQUIRED:
     return f'{flag.help.partition(";")[0]}; an object that only the account of the workers can read'
-  return 'files, folders or globs of gs://…, separated by commas' if _repeats(hint) else flag.help
+  return f'{flag.help.partition(";")[0]}; several are separated by commas' if _repeats(hint) else flag.help
 
 
 def _values(name: str, hint: Any, flag: Flag) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def _values(name: str, hint: Any, flag: Flag) -> dict[str, Any]:
     return {'regexes': [_NUMBERS[hint]], 'paramType': 'BOOLEAN' if hint is bool else 'NUMBER'}
   if flag.written:
     return {'regexes': [_OBJECT], 'paramType': 'GCS_WRITE_FOLDER'}
-  if name in _READ_FOLDERS:
+  if name in _READ_FOLDERS and not _repeats(hint):
     return {'regexes': [_OBJECT], 'paramType': 'GCS_READ_FOLDER'}
   if name in _READ_FILES:
     return {'regexes': [_OBJECT], 'paramType': 'GCS_READ_FILE'}

@@ -115,7 +115,7 @@ def _run_jobs(export: SyntheticExport, places: Places, options: DemoOptions, bea
   score.run(
     ScoreOptions(
       input=inbox,
-      bundle=places.bundle,
+      bundle=(places.bundle,),
       output=places.scores,
       pseudonym_key_file=places.key,
       max_reject_ratio=_MAX_REJECT_RATIO,

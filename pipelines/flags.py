@@ -21,6 +21,7 @@ class Flag:
     group: the heading in `--help`.
     written: whether it names a folder that the job writes.
     positional: whether it may stand first, without its name.
+    once: whether a second value is an error, and does not replace the first; of flags that other jobs take often.
   """
 
   help: str
@@ -30,6 +31,7 @@ class Flag:
   group: str = ''
   written: bool = False
   positional: bool = False
+  once: bool = False
 
   def field(self) -> Any:
     """The field of an options class."""
@@ -149,7 +151,7 @@ def today() -> str:
 
 INPUT: Final = Flag('file, folder, glob or gs://…; may be given several times', ..., 'PATH', not_empty)
 DATASET: Final = Flag('the dataset, as written by `radbeam ingest`', ..., 'DIR', not_empty)
-BUNDLE: Final = Flag('the model, as written by `radbeam train`', ..., 'DIR', not_empty)
+BUNDLE: Final = Flag('the model, as written by `radbeam train` or `radbeam ensemble`', ..., 'DIR', not_empty, once=True)
 OUTPUT: Final = Flag('where the result goes', ..., 'DIR', not_empty, written=True)
 IMAGE_SIZE: Final = Flag('height and width of the result, in pixels', 224, 'N', between(16, 4096))
 RESIZE: Final = Flag('how an image that is no square becomes one', 'pad')

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.crosswalk_search import PREFIX, Place, count_rows, crosswalk_files, ids_of, of_other_keys, search
-from pipelines.current import read_rows
+from pipelines.current import model_of, read_rows
 from pipelines.events import emit
 from pipelines.exits import Exit, NothingToDo, UsageError
 from pipelines.keys import key_path_if_any
 from pipelines.night_options import LookupOptions
-from pipelines.run_record import read_record, recorded_runs
+from pipelines.run_record import by_model, read_record, recorded_runs
 from transforms import storage
 from transforms.identifiers import Pseudonyms, read_key
 
@@ -79,23 +79,36 @@ def _not_found(beginning: str, files: Sequence[str], pseudonyms: Pseudonyms | No
 
 
 def with_outcomes(output: str, places: Sequence[Place]) -> list[Place]:
-  """The places with what became of them, where the rows of their run are still there."""
+  """The places with what became of them, where the rows of their run are still there; a place for each model."""
   known = set(recorded_runs(output))
   outcomes = {run: _outcomes(output, run, places) for run in {place['run_id'] for place in places} & known}
   nothing = dict.fromkeys(_OUTCOME)
   return [
-    place | outcomes.get(place['run_id'], {}).get((place['source_id'], place['frame']), nothing) for place in places
+    place | of_model.get((place['source_id'], place['frame']), nothing)
+    for place in places
+    for of_model in outcomes.get(place['run_id'], [{}])
   ]
 
 
-def _outcomes(output: str, run_id: str, places: Sequence[Place]) -> dict[tuple[str, int | None], dict[str, Any]]:
+Outcomes = dict[tuple[str, int | None], dict[str, Any]]  # by source and frame
+
+
+def _outcomes(output: str, run_id: str, places: Sequence[Place]) -> list[Outcomes]:
+  """What each model of a run made of them."""
   record = read_record(output, run_id)
-  if not record.get('files') or 'pruned' in record:
+  if 'pruned' in record:
+    return [{}]
+  return [_of_model(output, part, places, 'models' in record) for part in by_model(record)]
+
+
+def _of_model(output: str, record: dict[str, Any], places: Sequence[Place], is_named: bool) -> Outcomes:
+  if not record.get('files'):
     return {}
   rows = read_rows(output, record, (*_ROW, *_OUTCOME))
   sources = pa.array(sorted({place['source_id'] for place in places}))
   wanted = rows.filter(pc.is_in(rows['source_id'], sources)).to_pylist()
-  return {(row['source_id'], row['frame']): {name: row[name] for name in _OUTCOME} for row in wanted}
+  name = {'model': model_of(record)} if is_named else {}
+  return {(row['source_id'], row['frame']): name | {name: row[name] for name in _OUTCOME} for row in wanted}
 
 
 def as_text(place: Place) -> str:

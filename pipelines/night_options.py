@@ -52,7 +52,11 @@ class NightlyOptions(WatchOptions):
     'where the exports arrive: a folder or gs://…; may be given several times', ..., 'DIR', not_empty
   ).field()
   bundle: str = Flag(
-    'the model, or a text file that holds the path of the current one', ..., 'DIR|FILE', not_empty
+    'the one model of the night, or a text file that holds the path of the current one',
+    ...,
+    'DIR|FILE',
+    not_empty,
+    once=True,
   ).field()
   batch_size: int = BATCH_SIZE_OF_SCORING.field()
   deterministic: bool = DETERMINISTIC.field()

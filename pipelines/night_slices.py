@@ -12,7 +12,8 @@ from pipelines.night import Night
 from pipelines.night_leftovers import Leftover, staging_of_nights, take_over
 from pipelines.night_work import Slice, Work, entry_of
 from pipelines.run_record import now
-from pipelines.score_run import Scoring, execute, predictions_folder, scoring_of
+from pipelines.score_record import predictions_folder
+from pipelines.score_run import Scoring, execute, scoring_of
 from pipelines.staging import digest_of, start_run
 from transforms import storage
 
@@ -25,7 +26,7 @@ def score_slices(
   Returns:
     The runs that were published, and the number of files that are left.
   """
-  scoring = scoring_of(night.options, night.bundle)
+  scoring = scoring_of(night.options, [night.bundle])
   published: list[str] = []
   left = len(work.wanted)
   ends_at = deadline_of(night.options.deadline, night.started)

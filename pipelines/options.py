@@ -248,7 +248,9 @@ class EvaluateOptions(JobOptions):
 class ScoreOptions(ArchiveJobOptions):
   """What `radbeam score` can be told."""
 
-  bundle: str = BUNDLE.field()
+  bundle: tuple[str, ...] = dataclasses.replace(
+    BUNDLE, help=f'{BUNDLE.help}; several score the same images, each with rows of its own'
+  ).field()
   batch_size: int = BATCH_SIZE_OF_SCORING.field()
   deterministic: bool = DETERMINISTIC.field()
 

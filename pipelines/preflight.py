@@ -23,13 +23,14 @@ def check_engine(job: str, options: JobOptions, beam_args: Sequence[str]) -> Non
 
 
 def check_model(options: JobOptions, beam_args: Sequence[str]) -> None:
-  """Refuses a model that no worker of the engine can hold, as far as their memory is known.
+  """Refuses models that no worker of the engine can hold, as far as their memory is known.
 
   Raises:
     UsageError: with the arithmetic.
     BundleError: if there is no model.
   """
   if isinstance(options, ScoreOptions | NightlyOptions):
-    bundle = load_bundle(current_bundle(options.bundle))
-    preflight_dataflow.check_model(bundle, options.batch_size, beam_args)
-    preflight_portable.check_model(bundle, options.batch_size, beam_args)
+    paths = options.bundle if isinstance(options, ScoreOptions) else (options.bundle,)
+    bundles = [load_bundle(current_bundle(path)) for path in paths]
+    preflight_dataflow.check_models(bundles, options.batch_size, beam_args)
+    preflight_portable.check_models(bundles, options.batch_size, beam_args)

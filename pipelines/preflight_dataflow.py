@@ -70,8 +70,8 @@ def _out_of_reach(options: Any) -> Iterator[str]:
     yield '--crosswalk is a folder of one machine, which workers of Dataflow do not share; leave it out'
 
 
-def check_model(bundle: 'Bundle', batch_size: int, beam_args: Sequence[str]) -> None:
-  """Refuses a model that no worker of the type asked for can hold.
+def check_models(bundles: Sequence['Bundle'], batch_size: int, beam_args: Sequence[str]) -> None:
+  """Refuses models that no worker of the type asked for can hold.
 
   Raises:
     UsageError: with the arithmetic.
@@ -88,12 +88,12 @@ def check_model(bundle: 'Bundle', batch_size: int, beam_args: Sequence[str]) -> 
   processes = 1 if debug.lookup_experiment('no_use_multiple_sdk_containers') else cores
   threads = debug.number_of_worker_harness_threads or DATAFLOW_THREADS
   worker = Worker(memory_bytes, cores, processes, threads)
-  check_model_fits(model_of(bundle, batch_size), worker, f'a worker of type {name}')
+  check_model_fits(model_of(bundles, batch_size), worker, f'a worker of type {name}')
 
 
-def model_of(bundle: 'Bundle', batch_size: int) -> Model:
-  """What is known of the model of a bundle without loading it."""
-  folder = storage.join(bundle.origin or str(bundle.path), 'saved_model')
-  size_bytes = sum(file.size_bytes for file in storage.list_files(folder))
-  height, width, channels = bundle.spec.shape
+def model_of(bundles: Sequence['Bundle'], batch_size: int) -> Model:
+  """What is known of the models of a run without loading them: they take turns with a batch, so their files add up."""
+  folders = [storage.join(bundle.origin or str(bundle.path), 'saved_model') for bundle in bundles]
+  size_bytes = sum(file.size_bytes for folder in folders for file in storage.list_files(folder))
+  height, width, channels = bundles[0].spec.shape
   return Model(size_bytes, height * width, channels, batch_size)

@@ -74,8 +74,8 @@ def check_portable(beam_args: Sequence[str]) -> None:
   checked_pool(tuple(beam_args))
 
 
-def check_model(bundle: 'Bundle', batch_size: int, beam_args: Sequence[str]) -> None:
-  """Refuses a model that the pool has no memory for, if the pool could be asked.
+def check_models(bundles: Sequence['Bundle'], batch_size: int, beam_args: Sequence[str]) -> None:
+  """Refuses models that the pool has no memory for, if the pool could be asked.
 
   Raises:
     UsageError: with the arithmetic.
@@ -83,7 +83,7 @@ def check_model(bundle: 'Bundle', batch_size: int, beam_args: Sequence[str]) -> 
   pool = checked_pool(tuple(beam_args))
   if pool:
     worker = Worker(pool.memory_bytes, pool.cores, pool.processes, pool.threads)
-    check_model_fits(model_of(bundle, batch_size), worker, f'the worker pool {pool.address}')
+    check_model_fits(model_of(bundles, batch_size), worker, f'the worker pool {pool.address}')
 
 
 @functools.lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from pipelines.crosswalk_search import PREFIX as CROSSWALK
 from pipelines.current import model_of, standing_runs
-from pipelines.run_record import RUNS, read_outlines, read_record, record_path, recorded_runs, write_record
+from pipelines.run_record import RUNS, by_model, read_outlines, read_record, record_path, recorded_runs, write_record
 from pipelines.studies import FOLDER as STUDIES
 from pipelines.studies import standing_nights
 from transforms import storage
@@ -95,12 +95,16 @@ def _is_crosswalk(path: str) -> bool:
 
 
 def _rows_of(record: Record) -> int:
-  images = sum(record.get('rows', {}).values()) if record.get('files') else 0
+  images = sum(record.get('rows', {}).values()) if _has_images(record) else 0
   return images + sum(published['studies'] for published in record.get('studies', ()))
 
 
+def _has_images(record: Record) -> bool:
+  return any(part.get('files') for part in by_model(record))
+
+
 def _has_rows(record: Record) -> bool:
-  return 'pruned' not in record and bool(record.get('files') or record.get('studies'))
+  return 'pruned' not in record and (_has_images(record) or bool(record.get('studies')))
 
 
 def _whys(output: str, records: Sequence[Record], terms: Terms, today: datetime.date) -> dict[str, Why]:
@@ -123,11 +127,11 @@ def _dated_before(records: Iterable[Record], today: datetime.date, days: int) ->
 
 def _standing(output: str, records: Iterable[Record]) -> set[str]:
   """Runs with a row that is current, of images or of studies."""
-  by_model: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-  for record in records:
-    if record.get('files'):
-      by_model[model_of(record)].append(dict(record))
-  of_images = (standing_runs(output, of_model) for of_model in by_model.values())
+  models: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+  for part in (part for record in records for part in by_model(record)):
+    if part.get('files'):
+      models[model_of(part)].append(part)
+  of_images = (standing_runs(output, of_model) for of_model in models.values())
   return set().union(*of_images, standing_nights(output))
 
 

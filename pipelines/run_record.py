@@ -126,8 +126,18 @@ def read_outlines(output: str, run_ids: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def _outline(output: str, run_id: str) -> dict[str, Any]:
-  record = read_record(output, run_id)
+  record = _short(read_record(output, run_id))
+  return record | ({'models': [_short(part) for part in record['models']]} if 'models' in record else {})
+
+
+def _short(record: Mapping[str, Any]) -> dict[str, Any]:
   return {name: value for name, value in record.items() if name not in _LONG}
+
+
+def by_model(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+  """The record of a run of scoring as the records of runs of one model each, in the order of the models."""
+  shared = {name: value for name, value in record.items() if name != 'models'}
+  return [shared | part for part in record.get('models', ({},))]
 
 
 def commit_record(output: str, record: Mapping[str, Any]) -> None:

@@ -1,17 +1,19 @@
-"""`radbeam score`: archives and a bundle become predictions, a row for every input."""
+"""`radbeam score`: archives and bundles become predictions, a row for every input and model."""
 
 import datetime
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from model.bundle import load_bundle
+from model.bundle import Bundle, load_bundle
 from model.intended_use import OUTSIDE, REASONS
 from pipelines.beam_options import waits
 from pipelines.exits import Exit, UsageError
 from pipelines.launch import check_rejects, decode_options, inputs_or_record, report_listing
 from pipelines.options import ScoreOptions
-from pipelines.run_record import new_run_id, now, read_record, recorded_runs
-from pipelines.score_run import ScoreRun, Scoring, execute, scoring_of, submit
+from pipelines.run_record import by_model, new_run_id, now, read_record, recorded_runs
+from pipelines.score_record import ScoreRun
+from pipelines.score_run import Scoring, execute, scoring_of, submit
 from pipelines.score_shards import ScoreSpec
 from pipelines.staging import digest_of, start_run
 from transforms.inputs import Input
@@ -25,24 +27,53 @@ def run(options: ScoreOptions, beam_args: Sequence[str]) -> Exit:
   Raises:
     UsageError, NothingToDo, TooManyRejects, BundleError: as their docstrings say.
   """
-  bundle = load_bundle(options.bundle)
-  bundle.verify()
+  bundles = load_bundles(options.bundle)
   inputs = inputs_or_record(options, 'score')
   if options.dry_run:
-    report_listing(inputs, decode_options(options, bundle.spec).limits, _LOG)
+    report_listing(inputs, decode_options(options, bundles[0].spec).limits, _LOG)
     return Exit.DONE
-  scoring = scoring_of(options, bundle)
+  scoring = scoring_of(options, bundles)
   score_run, spec = plan(scoring, inputs, options.run_date, options.overwrite)
   if not waits(beam_args):
     submit(score_run, spec, inputs, beam_args)
-    _LOG.info('submitted as run %s; it is done when its record is there', score_run.columns.run_id)
+    _LOG.info('submitted as run %s; it is done when its record is there', score_run.run_id)
     return Exit.DONE
-  record = execute(score_run, spec, inputs, beam_args, options.quiet)
-  sources, rows = record['sources']['written'], record['rows']
-  _LOG.info('%d sources, rows %s -> %s/%s', sources, rows, options.output, score_run.predictions)
-  _report_outside(record['quality'])
-  check_rejects(record, options.max_reject_ratio)
+  parts = by_model(execute(score_run, spec, inputs, beam_args, options.quiet))
+  for part in parts:
+    sources, rows = part['sources']['written'], part['rows']
+    _LOG.info('%d sources, rows %s -> %s/%s', sources, rows, options.output, part['predictions'])
+    _report_outside(part['quality'])
+  for part in parts:
+    check_rejects(part, options.max_reject_ratio)
   return Exit.DONE
+
+
+def load_bundles(paths: Sequence[str]) -> list[Bundle]:
+  """Loads and verifies the models of a run: they are fed the same pixels, and their rows lie in folders of their names.
+
+  Raises:
+    BundleError: if one cannot be used.
+    UsageError: if two were made for images preprocessed differently, or are called the same.
+  """
+  bundles = [load_bundle(path) for path in paths]
+  for bundle in bundles:
+    bundle.verify()
+  first, *others = bundles
+  for other in others:
+    if other.spec != first.spec:
+      raise UsageError(
+        f'--bundle {_called(other)} takes images preprocessed by {other.spec.to_json()}, {_called(first)} by '
+        f'{first.spec.to_json()}; one run decodes an image once: score by each in a run of its own'
+      )
+  names = Counter(map(_called, bundles))
+  for name, count in names.items():
+    if count > 1:
+      raise UsageError(f'{count} of --bundle are called {name}; name each model once, and no two alike')
+  return bundles
+
+
+def _called(bundle: Bundle) -> str:
+  return f'{bundle.name}-{bundle.version}'
 
 
 def _report_outside(flags: Mapping[str, int]) -> None:
@@ -61,9 +92,7 @@ def plan(scoring: Scoring, inputs: Sequence[Input], run_date: str, overwrite: bo
   work = digest_of({'inputs': named, 'config': scoring.config_digest, 'run_date': run_date})
   earlier = _earlier_run(scoring.output, work)
   if earlier and not overwrite:
-    raise UsageError(
-      f'these inputs were scored by this model as run {earlier}; give --overwrite for a new run that supersedes it'
-    )
+    raise UsageError(f'these inputs were scored so as run {earlier}; give --overwrite for a new run that supersedes it')
   started = now()
   new = {'run_id': new_run_id(started, work), 'started': started.isoformat()}
   staging = scoring.staging(work)

@@ -1,5 +1,6 @@
 """Rows of the predictions table: from decoded frames and scores to one Parquet file a shard."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +27,8 @@ from transforms.statistics import Sketch, grey_counts, input_bins, score_bin
 
 PREDICTIONS_ROLE = 'predictions'
 
+Outcome = tuple[float, ...] | InferenceFailure  # scores in the order of the labels, or why there are none
+
 
 @dataclass(frozen=True, slots=True)
 class ShardRow:
@@ -33,7 +36,7 @@ class ShardRow:
 
   Attributes:
     file_id: of the file below the inputs that the row comes from.
-    scores: in the order of the labels.
+    outcomes: of each model, in the order of the models; None for what has no pixels.
     grey: its pixels by intensity, as of `transforms.statistics.grey_counts`.
   """
 
@@ -41,7 +44,7 @@ class ShardRow:
   position: int
   file_id: str
   row: ImageRow
-  scores: tuple[float, ...] | None = None
+  outcomes: tuple[Outcome, ...] | None = None
   grey: tuple[int, ...] | None = None
 
 
@@ -71,8 +74,37 @@ class RunColumns:
   supersedes_run_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RowsOf:
+  """One of the models of a run, which writes rows of its own.
+
+  Attributes:
+    bundle: of the model.
+    columns: of its rows.
+    staging: folder of its unfinished work.
+    number: its place among the models of the run.
+  """
+
+  bundle: Bundle
+  columns: RunColumns
+  staging: str
+  number: int = 0
+
+  def fingerprint(self, shard: str) -> str:
+    """Of this model's rows of a shard of that fingerprint."""
+    return hashlib.sha256(f'{shard}{self.columns.config_digest}'.encode()).hexdigest()
+
+  def of(self, row: 'ShardRow') -> tuple[ImageRow, tuple[float, ...] | None]:
+    """A row as this model has it: with its scores, or with the reason why it gave none."""
+    outcome = None if row.outcomes is None else row.outcomes[self.number]
+    if not isinstance(outcome, InferenceFailure):
+      return row.row, outcome
+    error = InputError('inference-failed', outcome.detail)
+    return replace(row.row, status=error.status, reason=error.code, detail=error.detail), None
+
+
 def decode_shard(
-  shard: Shard, fingerprint: str, options: DecodeOptions, pseudonyms: Pseudonyms, crosswalk: str
+  shard: Shard, options: DecodeOptions, pseudonyms: Pseudonyms, crosswalk: str
 ) -> Iterator[tuple[ShardRow, Pixels | None] | ShardEnd]:
   """Reads and decodes a shard: its rows, with pixels for those to be scored, then its end."""
   folders = {batch.archive.name for batch in shard.batches if batch.archive.kind == 'folder'}
@@ -89,7 +121,7 @@ def decode_shard(
       yield ShardRow(shard.number, position, pseudonyms.archive(file), row, grey=grey), frame.pixels
       position += 1
   staged = (stage_crosswalk(crosswalk, shard.number, lines),) if crosswalk else ()
-  yield ShardEnd(shard.number, fingerprint, position, listed, staged)
+  yield ShardEnd(shard.number, shard.fingerprint, position, listed, staged)
 
 
 def _frames(sources: Iterable[Any]) -> Iterator[tuple[Source, str | None, Frame]]:
@@ -97,18 +129,21 @@ def _frames(sources: Iterable[Any]) -> Iterator[tuple[Source, str | None, Frame]
     yield from ((read.source, read.content_sha256, frame) for frame in read.frames)
 
 
-def with_prediction(row: ShardRow, prediction: Prediction) -> ShardRow:
-  """A row with the model's answer, or with the reason why the model gave none."""
-  if not isinstance(prediction, InferenceFailure):
-    return replace(row, scores=tuple(float(score) for score in prediction))
-  error = InputError('inference-failed', prediction.detail)
-  return replace(row, row=replace(row.row, status=error.status, reason=error.code, detail=error.detail))
+def with_predictions(row: ShardRow, predictions: Sequence[Prediction]) -> ShardRow:
+  """A row with what each model says of its image."""
+  return replace(row, outcomes=tuple(map(_outcome, predictions)))
 
 
-def write_predictions(
-  end: ShardEnd, rows: Sequence[ShardRow], bundle: Bundle, columns: RunColumns, folder: str
-) -> ShardResult:
-  """Writes one shard's rows in their order under a unique name, then says that it is finished.
+def _outcome(prediction: Prediction) -> Outcome:
+  if isinstance(prediction, InferenceFailure):
+    return prediction
+  return tuple(float(score) for score in prediction)
+
+
+def write_predictions(end: ShardEnd, rows: Sequence[ShardRow], model: RowsOf) -> ShardResult:
+  """Writes a model's rows of one shard in their order under a unique name, then says that it is finished.
+
+  The crosswalk, which is the same for all models, goes with the first.
 
   Raises:
     ValueError: if rows are missing or came twice: a bug.
@@ -116,20 +151,20 @@ def write_predictions(
   ordered = sorted(rows, key=lambda row: row.position)
   if [row.position for row in ordered] != list(range(end.rows)):
     raise ValueError(f'shard {end.shard} has {end.rows} rows, but {len(ordered)} came out of the model')
-  run = asdict(columns)
+  run = asdict(model.columns)
   counts: RowCounts = Counter()
   sketch = Sketch()
   flags: Counter[str] = Counter()
-  staged = StagedWriter(folder, end.shard)
+  staged = StagedWriter(model.staging, end.shard)
   with storage.open_write(staged.path(PREDICTIONS_ROLE)) as file:
-    lines = (prediction_row(row, bundle, run) for row in ordered)
+    lines = (prediction_row(row, model, run) for row in ordered)
     write_table(file, counted(_observed(lines, ordered, sketch, flags), counts), PREDICTIONS)
-  files = (staged.describe(PREDICTIONS_ROLE), *end.crosswalk)
+  files = (staged.describe(PREDICTIONS_ROLE), *(end.crosswalk if model.number == 0 else ()))
   written = len({row.row.source_id for row in ordered})
-  rejected = {row.file_id for row in rows if row.row.status == 'rejected'}
+  rejected = {row.file_id for row in ordered if model.of(row)[0].status == 'rejected'}
   result = ShardResult(
     end.shard,
-    end.fingerprint,
+    model.fingerprint(end.fingerprint),
     files,
     end.listed,
     written,
@@ -137,8 +172,9 @@ def write_predictions(
     tuple(sorted(rejected)),
     sketch.to_json(),
     tuple(sorted(flags.items())),
+    model.number,
   )
-  write_marker(folder, result)
+  write_marker(model.staging, result)
   return result
 
 
@@ -153,16 +189,17 @@ def _observed(
     yield line
 
 
-def prediction_row(row: ShardRow, bundle: Bundle, run: Mapping[str, Any]) -> dict[str, Any]:
-  """One line of the table."""
-  values = {'schema_version': SCHEMA_VERSION, 'file_id': row.file_id, **columns_of(row.row), **run}
-  if row.scores is None:
+def prediction_row(row: ShardRow, model: RowsOf, run: Mapping[str, Any]) -> dict[str, Any]:
+  """One line of the table of a model; `run` are its columns that are the same in all lines."""
+  image, scores = model.of(row)
+  values = {'schema_version': SCHEMA_VERSION, 'file_id': row.file_id, **columns_of(image), **run}
+  if scores is None:
     return values
-  quality = sorted({*row.row.quality, *bundle.intended_use.flags(values)})
-  return values | _outcome(row.scores, bundle) | {'quality': quality}
+  quality = sorted({*image.quality, *model.bundle.intended_use.flags(values)})
+  return values | _decision(scores, model.bundle) | {'quality': quality}
 
 
-def _outcome(scores: tuple[float, ...], bundle: Bundle) -> dict[str, Any]:
+def _decision(scores: tuple[float, ...], bundle: Bundle) -> dict[str, Any]:
   label, probability = bundle.decide(np.asarray(scores, np.float32))
   return {
     'status': 'scored',

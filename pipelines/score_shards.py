@@ -6,7 +6,6 @@ once, and a run that is killed keeps it. Where an engine cuts a shard's rows
 into several bundles they are grouped first; the result is the same.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,10 +14,9 @@ from typing import Any, Final
 import apache_beam as beam
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
-from model.bundle import Bundle
-from model.handler import BundleModelHandler, HandlerOptions
+from model.handler import BundlesModelHandler, HandlerOptions
 from pipelines.keys import read_site_key
-from pipelines.score_rows import RunColumns, ShardEnd, ShardRow, decode_shard, with_prediction, write_predictions
+from pipelines.score_rows import RowsOf, ShardEnd, ShardRow, decode_shard, with_predictions, write_predictions
 from pipelines.staging import ShardResult, find_finished
 from transforms.decode import DecodeOptions
 from transforms.identifiers import Pseudonyms
@@ -34,15 +32,14 @@ class ScoreSpec:
   """How the shards of a run are scored.
 
   Attributes:
-    staging: folder of this run's unfinished work.
-    config_digest: of everything but the inputs that decides a row.
+    models: which score, each with rows of its own; they take the same pixels.
+    staging: folder of this run's unfinished work; of each model it is that, or below it.
     crosswalk: folder for the crosswalk; '' for none.
   """
 
   decode: DecodeOptions
   handler: HandlerOptions
-  bundle: Bundle
-  columns: RunColumns
+  models: tuple[RowsOf, ...]
   staging: str
   key_path: str
   crosswalk: str = ''
@@ -50,7 +47,7 @@ class ScoreSpec:
 
 @dataclass(eq=False)
 class ScoreShards(beam.PTransform):
-  """PCollection[Shard] → PCollection[ShardResult].
+  """PCollection[Shard] → PCollection[ShardResult], one for each model.
 
   Reject codes: those of reading and decoding, and `inference-failed`. Pixels
   pass from decoding to the model within a worker, never through a shuffle.
@@ -62,14 +59,16 @@ class ScoreShards(beam.PTransform):
     decoded = shards | 'DecodeShards' >> beam.ParDo(_DecodeShard(self.spec)).with_outputs(
       _FINISHED, _REST, main='images'
     )
-    handler = KeyedModelHandler(BundleModelHandler.of(self.spec.bundle, self.spec.handler))
-    scored = decoded['images'] | 'ScoreImages' >> RunInference(handler) | 'AddScores' >> beam.MapTuple(with_prediction)
+    bundles = [model.bundle for model in self.spec.models]
+    handler = KeyedModelHandler(BundlesModelHandler.of(bundles, self.spec.handler))
+    scored = decoded['images'] | 'ScoreImages' >> RunInference(handler) | 'AddScores' >> beam.MapTuple(with_predictions)
     written, partial = (
       (scored, decoded[_REST])
       | 'JoinRows' >> beam.Flatten()
       | 'WriteWhole' >> beam.ParDo(_WriteWhole(self.spec)).with_outputs(_PARTIAL, main='written')
     )
-    regrouped = partial | 'GroupPartial' >> beam.GroupByKey() | 'WritePartial' >> beam.Map(_write_grouped, self.spec)
+    grouped = partial | 'GroupPartial' >> beam.GroupByKey()
+    regrouped = grouped | 'WritePartial' >> beam.FlatMap(_write_grouped, self.spec)
     return (decoded[_FINISHED], written, regrouped) | 'JoinResults' >> beam.Flatten()
 
 
@@ -83,18 +82,21 @@ class _DecodeShard(beam.DoFn):
 
   def process(self, shard: Shard) -> Iterator[Any]:
     spec = self._spec
-    fingerprint = hashlib.sha256(f'{shard.fingerprint}{spec.columns.config_digest}'.encode()).hexdigest()
-    finished = find_finished(spec.staging, shard.number, fingerprint)
-    if finished is not None:
-      yield beam.pvalue.TaggedOutput(_FINISHED, finished)
+    finished = [result for model in spec.models if (result := _find_finished(model, shard))]
+    if len(finished) == len(spec.models):
+      yield from (beam.pvalue.TaggedOutput(_FINISHED, result) for result in finished)
       return
-    for item in decode_shard(shard, fingerprint, spec.decode, self._pseudonyms, spec.crosswalk):
+    for item in decode_shard(shard, spec.decode, self._pseudonyms, spec.crosswalk):
       if isinstance(item, ShardEnd):
         yield beam.pvalue.TaggedOutput(_REST, item)
       elif item[1] is None:
         yield beam.pvalue.TaggedOutput(_REST, item[0])
       else:
         yield item
+
+
+def _find_finished(model: RowsOf, shard: Shard) -> ShardResult | None:
+  return find_finished(model.staging, shard.number, model.fingerprint(shard.fingerprint))
 
 
 @dataclass(slots=True)
@@ -125,7 +127,7 @@ class _WriteWhole(beam.DoFn):
     else:
       collected.rows.append(item)
     if collected.is_whole:
-      yield _write(self._shards.pop(item.shard), self._spec)
+      yield from _write(self._shards.pop(item.shard), self._spec)
 
   def finish_bundle(self) -> Iterator[Any]:
     for number, collected in self._shards.items():
@@ -135,7 +137,7 @@ class _WriteWhole(beam.DoFn):
       yield beam.pvalue.TaggedOutput(_PARTIAL, value)
 
 
-def _write_grouped(pieces_of_shard: tuple[int, Iterable[_Collected]], spec: ScoreSpec) -> ShardResult:
+def _write_grouped(pieces_of_shard: tuple[int, Iterable[_Collected]], spec: ScoreSpec) -> list[ShardResult]:
   whole = _Collected()
   for piece in pieces_of_shard[1]:
     whole.rows.extend(piece.rows)
@@ -143,7 +145,8 @@ def _write_grouped(pieces_of_shard: tuple[int, Iterable[_Collected]], spec: Scor
   return _write(whole, spec)
 
 
-def _write(collected: _Collected, spec: ScoreSpec) -> ShardResult:
-  if collected.end is None:
+def _write(collected: _Collected, spec: ScoreSpec) -> list[ShardResult]:
+  end = collected.end
+  if end is None:
     raise ValueError('the end of a shard got lost between decoding and writing')
-  return write_predictions(collected.end, collected.rows, spec.bundle, spec.columns, spec.staging)
+  return [write_predictions(end, collected.rows, model) for model in spec.models]

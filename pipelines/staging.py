@@ -46,6 +46,7 @@ class ShardResult:
     rejected_files: ids of the files below the inputs that have a rejected row, where a job asks for them.
     statistics: a sketch of `transforms.statistics` of what was scored; empty where a job makes none.
     quality: scored rows by quality flag, but for duplicates, which are known only after all shards.
+    model: which of the models of a run of scoring these rows are of; each has results of its own.
   """
 
   number: int
@@ -57,6 +58,7 @@ class ShardResult:
   rejected_files: tuple[str, ...] = ()
   statistics: Statistics = field(default_factory=dict, hash=False)
   quality: tuple[tuple[str, int], ...] = ()
+  model: int = 0
 
   @property
   def content(self) -> tuple[object, ...]:

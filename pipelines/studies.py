@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from pipelines.current import first_of_each, latest_parts, model_of, read_rows, row_files, row_keys
 from pipelines.night_figures import JOB
 from pipelines.publish import part_name, publish_folder
-from pipelines.run_record import is_slice, read_outlines, recorded_runs
+from pipelines.run_record import by_model, is_slice, read_outlines, recorded_runs
 from pipelines.schemas import PREDICTIONS, SCHEMA_VERSION, STUDIES, read_columns, write_table
 from pipelines.study_rows import links_of, study_row
 from transforms import storage
@@ -138,11 +138,12 @@ def _by_model(output: str, runs: Iterable[str]) -> dict[str, list[Record]]:
 
 
 def _readable(output: str, runs: Iterable[str]) -> list[Record]:
-  return [record for record in read_outlines(output, sorted(runs)) if _has_images(record)]
+  """Their records, one for each model."""
+  return [part for record in read_outlines(output, sorted(runs)) if _has_images(record) for part in by_model(record)]
 
 
 def _has_images(record: Record) -> bool:
-  return bool(record.get('files')) and 'pruned' not in record
+  return any(part.get('files') for part in by_model(record)) and 'pruned' not in record
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,9 @@ def _images(output: str, runs: Sequence[Record], touch: _Touch, earlier: Collect
   """The images of all studies that are concerned: of the runs, and of earlier ones what the study rows name."""
   new = {record['run_id']: record for record in runs}
   old = {run_id for row in earlier for run_id in row['image_run_ids']} - new.keys()
-  records = sorted([*runs, *_readable(output, old)], key=lambda record: str(record['run_id']))
+  model = model_of(runs[0])
+  before = [record for record in _readable(output, old) if model_of(record) == model]
+  records = sorted([*runs, *before], key=lambda record: str(record['run_id']))
   studies = pa.concat_arrays([touch.studies, pa.array([row['study_id'] for row in earlier], pa.string())])
   keys = pa.array([key for row in earlier for key in row['row_keys']], pa.string())
   parts = [_none()]

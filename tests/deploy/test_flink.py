@@ -108,7 +108,7 @@ def test_launcher_and_workers_see_the_same_files() -> None:
   assert places[0] == places[1]
   options, _ = parse('score', container(launcher_pod(), 'launcher')['command'][2:])
   assert isinstance(options, ScoreOptions)
-  for path in (*options.input, options.output, options.bundle, options.pseudonym_key_file):
+  for path in (*options.input, options.output, *options.bundle, options.pseudonym_key_file):
     assert path
     assert any(path == mount or path.startswith(f'{mount}/') for mount in places[0][0]), path
 

@@ -33,7 +33,7 @@ def start(arguments: Sequence[str]) -> 'subprocess.Popen[bytes]':
 def kill_once_a_shard_is_finished(arguments: Sequence[str], staging: pathlib.Path) -> list[pathlib.Path]:
   """Runs a job in a process of its own, and kills it by SIGKILL as soon as a marker is there."""
   process = start(arguments)
-  while not (markers := [*staging.glob('finished/*.json'), *staging.glob('*/finished/*.json')]):
+  while not (markers := [*staging.rglob('finished/*.json')]):
     assert process.poll() is None, 'the job ended before a shard was seen'
   os.killpg(process.pid, signal.SIGKILL)
   assert process.wait() == -signal.SIGKILL

@@ -126,7 +126,8 @@ def test_a_pointer_may_name_the_model_from_where_it_lies(site: Site, models: pat
   pointer = models / 'current'
   pointer.write_text('2')
   site.deliver_zip('one.zip', i1=10)
-  assert site.night('--bundle', str(pointer)) == Exit.DONE
+  site.pointer = pointer
+  assert site.night() == Exit.DONE
   assert site.rows()[0]['model_version'] == '2'
 
 

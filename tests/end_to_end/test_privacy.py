@@ -210,10 +210,10 @@ def test_neither_the_key_nor_a_name_is_part_of_a_pipeline(
 ) -> None:
   key, bundle = str(site.root / 'key'), load_bundle(str(site.root / 'out/bundle'))
   options = ScoreOptions(
-    input=(str(site.root / 'inbox'),), bundle=str(bundle.path), output=str(tmp_path), pseudonym_key_file=key
+    input=(str(site.root / 'inbox'),), bundle=(str(bundle.path),), output=str(tmp_path), pseudonym_key_file=key
   )
   inputs = found_inputs(options.input)
-  run, spec = score.plan(scoring_of(options, bundle), inputs, options.run_date, options.overwrite)
+  run, spec = score.plan(scoring_of(options, [bundle]), inputs, options.run_date, options.overwrite)
   pipeline = beam.Pipeline(runner=runner)
   build(pipeline, inputs, spec, run)
   proto = pipeline.to_runner_api().SerializeToString()

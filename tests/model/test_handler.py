@@ -10,7 +10,7 @@ from apache_beam.testing.util import assert_that
 from numpy.typing import NDArray
 
 from model.bundle import Bundle
-from model.handler import BundleModelHandler, HandlerOptions, InferenceFailure, Prediction
+from model.handler import BundleModelHandler, BundlesModelHandler, HandlerOptions, InferenceFailure, Prediction
 from tests.model.datasets import draw_items
 
 IMAGES = [item.pixels for item in draw_items({'test': 11}, ['NORMAL', 'PNEUMONIA'], seed=4)]
@@ -78,6 +78,23 @@ def test_one_poisoned_image_costs_itself_only(choosy: str) -> None:
   for image, result in zip(IMAGES[:3] + IMAGES[4:], results[:3] + results[4:], strict=True):
     assert isinstance(result, np.ndarray)
     np.testing.assert_allclose(result[1], image[0, 1, 0] / 255, atol=1e-6)
+
+
+def test_several_models_say_their_own_of_every_image(bundle: Bundle, choosy: str) -> None:
+  """One of them fails on one image: the others have scored it all the same."""
+  poisoned = IMAGES[0].copy()
+  poisoned[0, 0] = 255
+  images = [*IMAGES[:3], poisoned]
+  options = HandlerOptions(max_batch_size=4)
+  alone = BundleModelHandler.of(bundle, options), BundleModelHandler(choosy, options)
+  both = BundlesModelHandler(alone, options)
+  found = list(both.run_inference(images, both.load_model()))
+  assert [len(said) for said in found] == [2, 2, 2, 2]
+  first, second = ([said[number] for said in found] for number in (0, 1))
+  np.testing.assert_array_equal(_stack(first), _stack(_run(alone[0], images)))
+  np.testing.assert_array_equal(_stack(second), _stack(_run(alone[1], images[:3])))
+  assert isinstance(second[3], InferenceFailure)
+  assert both.get_num_bytes(images) == sum(image.nbytes for image in images)
 
 
 def test_an_image_of_another_size_is_a_bug_and_propagates(bundle: Bundle) -> None:

@@ -22,7 +22,7 @@ from model.fusion import write_fusion
 from model.input_data import InputPipeline
 from model.metrics import Scored, compute_metrics
 from model.predictions import make_scorer, predict
-from model.shifts import FAMILIES
+from model.shifts import VIEWS
 from model.thresholds import YOUDEN, choose_threshold
 from model.training import Trained
 from tests.model.datasets import Item, draw_items, write_dataset
@@ -114,7 +114,7 @@ def test_it_says_which_folds_were_held_out(mean: Bundle) -> None:
 def test_the_whole_pool_is_seen_under_shift(mean: Bundle) -> None:
   rows = json.loads((mean.path / 'evaluation/shifted.json').read_text())['rows']
   pooled = next(row for row in rows if row['group'] == 'pooled')
-  assert (pooled['images'], pooled['count']) == (66, 66 * len(FAMILIES))
+  assert (pooled['images'], pooled['count']) == (66, 66 * VIEWS)
 
 
 def test_nights_are_compared_with_scores_on_images_not_learnt(mean: Bundle) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipelines.current import current, latest_rows
 from pipelines.run_record import read_record, record_path, write_record
 from pipelines.schemas import PREDICTIONS
-from tests.pipelines.written_runs import RANKS, Row, row, standing, write_run
+from tests.pipelines.written_runs import RANKS, Row, row, standing, write_joint_run, write_run
 
 _README = pathlib.Path(__file__).parents[2] / 'README.md'
 _STATEMENT = re.findall(r'```sql\n(.*?)```', _README.read_text(), re.DOTALL)[0]
@@ -96,6 +96,23 @@ def test_the_latest_run_wins_for_each_model_and_over_all(tmp_path: pathlib.Path)
   assert shown(tmp_path, 'cnn-1') == [('a', 0.1), ('b', 0.2)]
   assert shown(tmp_path, 'cnn-2') == [('a', 0.3)]
   assert shown(tmp_path) == [('b', 0.2), ('a', 0.3)]
+
+
+def test_a_run_of_several_models_has_rows_of_each_and_the_first_speaks_for_it(tmp_path: pathlib.Path) -> None:
+  write_run(tmp_path, 'r1', [row('a', 's1', probability=0.1), row('b', 's2', probability=0.2)])
+  joint = {'2': [row('a', 's1', probability=0.3)], '1': [row('a', 's1', probability=0.4)]}
+  write_joint_run(tmp_path, 'r2', joint)
+  assert shown(tmp_path, 'cnn-1') == [('b', 0.2), ('a', 0.4)]
+  assert shown(tmp_path, 'cnn-2') == [('a', 0.3)]
+  assert shown(tmp_path) == [('b', 0.2), ('a', 0.3)]
+  by_statement: dict[str, list[tuple[str, float]]] = {}
+  with duckdb.connect() as database:
+    database.execute(_STATEMENT.replace("'nights/", f"'{tmp_path}/"))
+    for version, *one in database.execute('SELECT model_version, image_id, probability FROM current').fetchall():
+      by_statement.setdefault(version, []).append((one[0], one[1]))
+  assert {version: sorted(found) for version, found in by_statement.items()} == {
+    version: sorted(shown(tmp_path, f'cnn-{version}')) for version in ('1', '2')
+  }
 
 
 def test_what_stood_at_a_time_is_of_the_runs_that_had_ended(tmp_path: pathlib.Path) -> None:

@@ -27,7 +27,7 @@ from transforms.yaml_entries import RulesError
 
 
 def options(tmp_path: pathlib.Path, **values: Any) -> ScoreOptions:
-  given = {'input': (str(tmp_path / 'in'),), 'output': str(tmp_path / 'out'), 'bundle': str(tmp_path / 'bundle')}
+  given = {'input': (str(tmp_path / 'in'),), 'output': str(tmp_path / 'out'), 'bundle': (str(tmp_path / 'bundle'),)}
   return ScoreOptions(**(given | values))
 
 

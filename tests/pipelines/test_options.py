@@ -129,7 +129,7 @@ def test_run_date_is_today_in_utc() -> None:
   'given',
   [
     ingest(input=('/secret/in',), output='/secret/out', labels='/secret/truth.csv', crosswalk='/secret/crosswalk'),
-    ScoreOptions(input=('/secret/in',), output='/secret/out', bundle='/secret/model', pseudonym_key_file='/secret/key'),
+    ScoreOptions(input=('/secret/in',), output='/secret/out', bundle=('/secret/m',), pseudonym_key_file='/secret/key'),
     TrainJobOptions(dataset='/secret/data', bundle='/secret/model'),
     EvaluateOptions(dataset='/secret/data', bundle='/secret/model', output='/secret/report'),
     DemoOptions(output='/secret/demo'),

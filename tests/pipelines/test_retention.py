@@ -11,7 +11,7 @@ from pipelines.ledger import load_ledger
 from pipelines.retention import Going, Terms, find_going, remove
 from pipelines.run_record import read_record, record_path, recorded_runs, write_record
 from pipelines.studies import current_studies, publish_studies
-from tests.pipelines.written_runs import Row, row, write_run
+from tests.pipelines.written_runs import Row, row, write_joint_run, write_run
 from transforms import storage
 
 TODAY = datetime.date(2026, 3, 1)
@@ -79,6 +79,19 @@ def test_of_what_no_row_stands_goes_earlier(output: pathlib.Path) -> None:
   apply(output, found)
   assert (current(str(output)), current_studies(str(output), 'cnn-1')) == before
   assert going(output, KEEP_ALL, 30) == []
+
+
+def test_a_run_of_several_models_goes_once_no_row_of_any_stands(tmp_path: pathlib.Path) -> None:
+  write_joint_run(tmp_path, '20260101T000000Z-j', {'1': [scored('i1')], '2': [scored('i1')]})
+  write_run(tmp_path, '20260102T000000Z-k', [scored('i1')], '1', run_date='2026-01-02')
+  assert dates(going(tmp_path, KEEP_ALL, 30)) == [], 'of the second model it stands'
+  write_run(tmp_path, '20260103T000000Z-l', [scored('i1')], '2', run_date='2026-01-03')
+  (found,) = going(tmp_path, KEEP_ALL, 30)
+  assert (found.run_id, found.why, found.rows, found.files) == ('20260101T000000Z-j', 'superseded', 2, 2)
+  apply(tmp_path, [found])
+  assert not list(tmp_path.glob('predictions/run_date=2026-01-01/**/*.parquet'))
+  assert 'pruned' in read_record(str(tmp_path), found.run_id)
+  assert len(current(str(tmp_path), 'cnn-2')) == 1
 
 
 def test_what_was_removed_is_gone_and_what_is_known_of_it_stays(output: pathlib.Path) -> None:

@@ -13,10 +13,10 @@ from apache_beam.testing.util import assert_that, equal_to
 from model.bundle import Bundle
 from model.handler import HandlerOptions
 from pipelines import score_shards
-from pipelines.score_rows import ShardEnd, ShardRow, decode_shard, with_prediction
+from pipelines.score_rows import RowsOf, ShardEnd, ShardRow, decode_shard, with_predictions
 from pipelines.score_shards import ScoreShards, ScoreSpec, _write_grouped, _WriteWhole
 from pipelines.staging import ShardResult
-from tests.pipelines.tiny_bundle import COLUMNS, FAILS_AT, SPEC, make_bundle, save_bundle
+from tests.pipelines.tiny_bundle import COLUMNS, FAILS_AT, SPEC, make_bundle, save_bundle, write_bundle
 from tests.transforms.archive_files import tar_bytes, zip_bytes
 from tests.transforms.pictures import png
 from transforms.decode import DecodeOptions
@@ -44,7 +44,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def score_spec(tmp_path: pathlib.Path, bundle: Bundle) -> ScoreSpec:
   create_key(str(tmp_path / 'key'))
   handler = HandlerOptions(max_batch_size=16)
-  return ScoreSpec(DecodeOptions(SPEC), handler, bundle, COLUMNS, str(tmp_path / 'staging'), str(tmp_path / 'key'))
+  staging = str(tmp_path / 'staging')
+  models = (RowsOf(bundle, COLUMNS, staging),)
+  return ScoreSpec(DecodeOptions(SPEC), handler, models, staging, str(tmp_path / 'key'))
 
 
 @pytest.fixture
@@ -149,7 +151,7 @@ def one_shard() -> list[ShardRow | ShardEnd]:
   pseudonyms = Pseudonyms(bytes(range(32)))
   frame = Frame(1, HeaderFacts(), np.zeros((16, 16), np.uint8))
   images = [ShardRow(0, n, 'f', image_row(Source('a', str(n)), 'c', frame, pseudonyms)) for n in range(5)]
-  scored = [with_prediction(row, np.array([0.5, 0.5], np.float32)) for row in images]
+  scored = [with_predictions(row, [np.array([0.5, 0.5], np.float32)]) for row in images]
   reject = ShardRow(0, 5, 'f', image_row(Source('a', 'x'), None, Frame(None, HeaderFacts(), error=ERROR), pseudonyms))
   return [*scored, reject, ShardEnd(0, 'f', 6, 6, ())]
 
@@ -169,7 +171,7 @@ def write_in_bundles(spec: ScoreSpec, bundles: list[list[ShardRow | ShardEnd]]) 
     pieces.extend(output.value.value for output in write_whole.finish_bundle())
   if pieces:
     assert {number for number, _ in pieces} == {0}
-    written.append(_write_grouped((0, [piece for _, piece in pieces]), spec))
+    written.extend(_write_grouped((0, [piece for _, piece in pieces]), spec))
   return written
 
 
@@ -200,3 +202,42 @@ def test_pieces_without_an_end_are_a_bug(tmp_path: pathlib.Path) -> None:
   spec = score_spec(tmp_path, make_bundle(tmp_path))
   with pytest.raises(ValueError, match='the end of a shard got lost'):
     write_in_bundles(spec, [one_shard()[:-1]])
+
+
+def test_two_models_score_what_was_decoded_once(
+  tmp_path: pathlib.Path,
+  shards: list[Shard],
+  bundle: Bundle,
+  runner: fn_runner.FnApiRunner,
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  """Each has all the rows; where one of them has lost a shard, that shard is scored again by both."""
+  spec = score_spec(tmp_path, bundle)
+  darker = write_bundle(tmp_path / 'darker', '2', brightest=512)
+  columns = dataclasses.replace(COLUMNS, model_version='2', config_digest='e' * 64)
+  models = (
+    dataclasses.replace(spec.models[0], staging=f'{spec.staging}/0'),
+    RowsOf(darker, columns, f'{spec.staging}/1', 1),
+  )
+  spec = dataclasses.replace(spec, models=models)
+  decoded: list[int] = []
+
+  def spy(shard: Shard, *args: Any) -> Iterator[Any]:
+    decoded.append(shard.number)
+    return decode_shard(shard, *args)
+
+  monkeypatch.setattr(score_shards, 'decode_shard', spy)
+  expected = [(0, *lines) for lines in expected_lines(spec)]
+  expected += [(1, number, [halved(line) for line in lines]) for number, lines in expected_lines(spec)]
+  for _ in range(2):
+    with beam.Pipeline(runner=runner) as pipeline:
+      results = pipeline | 'Shards' >> beam.Create(shards) | 'Score' >> ScoreShards(spec)
+      found = results | 'ReadLines' >> beam.Map(lambda result: (result.model, *read_lines(result)))
+      assert_that(found, equal_to(expected))
+    lost = next(pathlib.Path(models[1].staging, 'predictions').glob('shard-00002-*'))
+    lost.unlink()
+  assert sorted(decoded) == [0, 1, 2, 2, 3]
+
+
+def halved(line: Line) -> Line:
+  return (*line[:3], None if line[3] is None else line[3] / 2)

@@ -14,7 +14,7 @@ from pipelines.current import current
 from pipelines.run_record import read_record, record_path, write_record
 from pipelines.schemas import STUDIES
 from pipelines.studies import current_studies, publish_studies, standing_nights
-from tests.pipelines.written_runs import Row, row, standing, write_run
+from tests.pipelines.written_runs import Row, row, standing, write_joint_run, write_run
 
 _README = pathlib.Path(__file__).parents[2] / 'README.md'
 _STATEMENTS = re.findall(r'```sql\n(.*?)```', _README.read_text(), re.DOTALL)
@@ -97,6 +97,16 @@ def test_every_model_has_its_own_studies(tmp_path: pathlib.Path) -> None:
   assert shown(tmp_path) == {'a': (0.1, 1, ['n1-s0000'])}
   assert shown(tmp_path, 'cnn-2') == {'a': (0.7, 1, ['n2-s0000'])}
   assert shown(tmp_path, 'cnn-3') == {}
+
+
+def test_of_a_run_of_several_models_each_has_its_own_studies(tmp_path: pathlib.Path) -> None:
+  joint = {'1': [scored('i1', 'a', 0.1), scored('i2', 'a', 0.2)], '2': [scored('i1', 'a', 0.7), scored('i2', 'a', 0.9)]}
+  write_joint_run(tmp_path, 'n0', joint)
+  assert [(one['model'], one['studies']) for one in finish_night(tmp_path, 'n1')] == [('cnn-1', 1), ('cnn-2', 1)]
+  write_night(tmp_path, 'n2', [[scored('i3', 'a', 0.3)]])
+  assert shown(tmp_path) == {'a': (0.3, 3, ['n0', 'n2-s0000'])}
+  assert shown(tmp_path, 'cnn-2') == {'a': (0.9, 2, ['n0'])}
+  assert finish_night(tmp_path, 'n3') == []
 
 
 def test_the_statement_of_the_readme_gives_the_same_studies(tmp_path: pathlib.Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.run_record import record_path, write_record
+from pipelines.run_record import read_record, record_path, write_record
 from pipelines.schemas import PREDICTIONS
 
 Row = dict[str, Any]
@@ -28,6 +28,18 @@ def write_run(output: pathlib.Path, run_id: str, rows: list[Row], version: str =
   model = {'name': 'cnn', 'version': version, 'digest': 'd'}
   known = {'job': 'score', 'predictions': predictions, 'model': model, 'rows': {'scored': len(rows)}}
   write_record(record_path(str(output), run_id), known | facts)
+
+
+def write_joint_run(output: pathlib.Path, run_id: str, by_version: dict[str, list[Row]]) -> None:
+  """A run of several models with its one record."""
+  parts = []
+  for version, rows in by_version.items():
+    write_run(output, run_id, rows, version)
+    parts.append(read_record(str(output), run_id))
+  shared = {name: parts[0][name] for name in ('job', 'run_id', 'run_date')}
+  models = [{name: part[name] for name in part if name not in shared} for part in parts]
+  total = {'scored': sum(part['rows']['scored'] for part in parts)}
+  write_record(record_path(str(output), run_id), shared | {'rows': total, 'models': models})
 
 
 def standing(runs: list[list[Row]]) -> list[Row]:
