@@ -8,7 +8,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import signal
 import socket
 import subprocess
 import sys
@@ -30,8 +29,6 @@ class Job:
     devices: logical ones, of the CPU.
     workers: that train together, if there are several.
     index: of this one.
-    checkpoints: a folder.
-    kill_at: the step after which the process kills itself, 0: none.
   """
 
   dataset: str
@@ -39,8 +36,6 @@ class Job:
   devices: int = 1
   workers: Sequence[str] = ()
   index: int = 0
-  checkpoints: str | None = None
-  kill_at: int = 0
 
 
 def free_addresses(count: int) -> list[str]:
@@ -58,7 +53,7 @@ def start(job: Job) -> subprocess.Popen[str]:
 
 
 def outcomes(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
-  """What a process found, for each training: losses of the steps, history, kept weights, size of a batch here."""
+  """What a process found, for each training: losses, history, the kept weights and their scores; or an error."""
   out, errors = process.communicate()
   assert process.returncode == 0, errors[-3000:]
   return [json.loads(line) for line in out.splitlines() if line.startswith('{')]
@@ -68,7 +63,7 @@ def _run(job: Job) -> None:
   import numpy as np
   import tensorflow as tf
 
-  from model.cluster import Cluster
+  from model.cluster import Cluster, ClusterError
   from model.dataset import open_dataset
   from model.recipe import Recipe
   from model.training import Unwatched, train
@@ -80,8 +75,6 @@ def _run(job: Job) -> None:
 
     def on_step(self, step: int, loss: float) -> None:
       self.losses.append(loss)
-      if step == job.kill_at:
-        os.kill(os.getpid(), signal.SIGKILL)
 
   if job.devices > 1:
     cpu = tf.config.list_physical_devices('CPU')[0]
@@ -89,16 +82,18 @@ def _run(job: Job) -> None:
   workers = Workers('multi_worker', Cluster(tuple(job.workers), job.index)) if job.workers else None
   for fields in job.recipes:
     watcher = Noting()
-    folder = None if job.checkpoints is None else pathlib.Path(job.checkpoints)
-    recipe = Recipe(**fields)
-    trained = train(open_dataset(job.dataset), recipe, watcher, folder, workers)
+    try:
+      trained = train(open_dataset(job.dataset), Recipe(**fields), watcher, None, workers)
+    except ClusterError as error:
+      print(json.dumps({'error': str(error)}), flush=True)
+      continue
     weights = np.concatenate([weight.ravel() for weight in trained.network.get_weights()]).astype(np.float64)
     outcome = {
       'losses': watcher.losses,
       'history': [[row.step, row.train_loss, row.train_auc, row.val_loss, row.val_auc] for row in trained.history],
       'scores': trained.validation.scores[:, 1].tolist(),
       'truth': trained.validation.truth.tolist(),
-      'weights': [float(weights.sum()), float(np.abs(weights).sum()), *weights[:: max(1, len(weights) // 200)]],
+      'weights': [np.abs(weights).mean(), *weights[:: max(1, len(weights) // 1000)]],
     }
     print(json.dumps(outcome), flush=True)
 
