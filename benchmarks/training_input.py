@@ -1,4 +1,4 @@
-"""What the strong augmentation costs: steps that are fed by the pipeline against steps that take one batch again and again.
+"""What the strong augmentation costs: steps fed by the pipeline against steps that take one batch again and again.
 
 `python -m benchmarks.training_input --dataset DIR` trains EfficientNet-Lite0
 by the recipe for chest radiographs, in turns of some steps of either kind, and
