@@ -147,13 +147,13 @@ def check_dataset(bundles: Sequence[Bundle], dataset: Dataset) -> None:
   first = bundles[0]
   if dataset.labels != first.labels:
     raise DatasetError(
-      f'the dataset has the labels {", ".join(dataset.labels)}, the members {", ".join(first.labels)}; '
-      'give the dataset that they were trained on'
+      f'the dataset has the labels {", ".join(dataset.labels)}, {first.name} {", ".join(first.labels)}; '
+      'give the dataset that it was trained on'
     )
   if dataset.spec != first.spec:
     raise DatasetError(
-      f'the dataset was preprocessed by {dataset.spec.to_json()}, the members expect {first.spec.to_json()}; '
-      'ingest the images again with the options of the members'
+      f'the dataset was preprocessed by {dataset.spec.to_json()}, {first.name} expects {first.spec.to_json()}; '
+      'ingest the images again with the options of the bundle'
     )
 
 

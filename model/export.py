@@ -92,9 +92,14 @@ def write_bundle(trained: Trained, dataset: Dataset, path: str | pathlib.Path, o
     **named(options),
     **decided(decision.scored, decision.calibration),
     **known_of(dataset),
-    'recipe': trained.recipe.to_facts() | fold_facts(dataset) | {'best_epoch': trained.best_epoch} | rules(options),
+    'recipe': _recipe(trained) | fold_facts(dataset) | rules(options),
   }
   return put_bundle(path, facts, lambda root: _write_files(root, trained, dataset, decision))
+
+
+def _recipe(trained: Trained) -> dict[str, Any]:
+  teacher = {} if trained.taught_by is None else {'taught_by': dict(trained.taught_by)}
+  return trained.recipe.to_facts() | {'best_epoch': trained.best_epoch} | teacher
 
 
 def put_bundle(

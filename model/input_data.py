@@ -20,6 +20,7 @@ from model.dataset import BUCKET, Dataset, DatasetError, Fold, Split
 from model.mixing import draw_mix
 from model.recipe import Balance
 from model.signatures import grey_levels, load_transform
+from model.soft_targets import Teacher
 from transforms.features import LABEL_VOCABULARY
 
 SHUFFLE_BUFFER: Final = 2048  # images, where they are not all in memory
@@ -81,8 +82,9 @@ class InputOptions:
 class InputPipeline:
   """Batches of one dataset: images, float32 [N, height, width, channels], with labels or targets."""
 
-  def __init__(self, dataset: Dataset, options: InputOptions) -> None:
+  def __init__(self, dataset: Dataset, options: InputOptions, teacher: Teacher | None = None) -> None:
     self._dataset = dataset
+    self._teacher = teacher
     self._options = options
     self.levels = tf.constant(grey_levels(load_transform(dataset.transform_graph), dataset.spec.shape).numpy())
     self._labels = tf.constant(_checked_labels(dataset))
@@ -123,7 +125,7 @@ class InputPipeline:
     smoothing, classes = self._options.label_smoothing, len(self._dataset.labels)
     targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
     own = self._options.share.of_batch(self._options.batch_size)
-    if self._options.augmentation != UNVARIED or self._options.mixing != UNMIXED:
+    if self._options.augmentation != UNVARIED or self._options.mixing != UNMIXED or self._teacher:
       varied = tf.numpy_function(self._vary, [images, targets, number], [tf.uint8, tf.float32], stateful=False)
       images, targets = (
         tf.ensure_shape(new, [len(own), *old.shape[1:]]) for new, old in zip(varied, (images, targets), strict=True)
@@ -135,7 +137,16 @@ class InputPipeline:
   def _vary(
     self, images: NDArray[np.uint8], targets: NDArray[np.float32], number: np.int64
   ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Varies and mixes a whole batch, as far as it matters for the share; returns the share."""
+    """Varies and mixes a whole batch, as far as it matters for the share; returns the share, with soft targets."""
+    teacher = self._teacher
+    if teacher:
+      targets = teacher.on_plain(images, targets)
+    images, targets = self._varied(images, targets, number)
+    return images, teacher.on_varied(images, targets) if teacher else targets
+
+  def _varied(
+    self, images: NDArray[np.uint8], targets: NDArray[np.float32], number: np.int64
+  ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     options, own = self._options, np.array(self._options.share.of_batch(len(images)), np.int64)
     mix = draw_mix(images.shape, options.mixing, options.seed, int(number))
     needed = own if mix is None else np.union1d(own, mix.partners[own])

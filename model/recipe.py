@@ -19,6 +19,7 @@ Balance = Literal['loss', 'batches', 'none']
 Views = Literal['one', 'mirror']
 Keep = Literal['best', 'last']
 Precision = Literal['float32', 'bfloat16', 'float16']
+TeacherSees = Literal['varied', 'plain']
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,8 @@ class Recipe:
     cutmix: see `model.mixing`.
     augment: strength of the augmentation.
     augment_without: parts of it that are switched off.
+    teacher_weight: share of the targets that is what a teacher says, see `model.teacher`; 0 has none.
+    teacher_sees: `varied` images, as the network does, or the `plain` ones.
     views: `mirror` scores the mean of an image and its mirror image, in the exported graph too.
     keep: the weights of the validation with the best AUC, or the last.
     patience: validations without a better AUC until it stops; only with `best`.
@@ -89,6 +92,8 @@ class Recipe:
   cutmix: float = 0.0
   augment: Augment = 'light'
   augment_without: tuple[str, ...] = ()
+  teacher_weight: float = 0.0
+  teacher_sees: TeacherSees = 'varied'
   views: Views = 'one'
   keep: Keep = 'best'
   patience: int = 6
@@ -141,7 +146,7 @@ _SHARE: Final = (0.0, 1.0)
 _RANGES: Final[Mapping[str, tuple[float, float]]] = {
   **dict.fromkeys(('epochs', 'steps', 'validate_every', 'batch_size', 'patience', 'input_size'), (1, math.inf)),
   **dict.fromkeys(('head_steps', 'warmup_steps', 'weight_decay', 'clip_norm', 'mixup', 'cutmix'), (0, math.inf)),
-  **dict.fromkeys(('frozen_share', 'final_rate'), _SHARE),
+  **dict.fromkeys(('frozen_share', 'final_rate', 'teacher_weight'), _SHARE),
   **dict.fromkeys(('dropout', 'stochastic_depth', 'label_smoothing', 'average'), (0.0, 1 - 1e-9)),
 }
 _CHOICES: Final[Mapping[str, Any]] = {
@@ -152,6 +157,7 @@ _CHOICES: Final[Mapping[str, Any]] = {
   'augment': Augment,
   'views': Views,
   'keep': Keep,
+  'teacher_sees': TeacherSees,
   'precision': Precision,
   'strategy': StrategyName,
 }

@@ -11,7 +11,7 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,6 +32,7 @@ from model.optimization import WeightAverage, make_head_optimizer, make_optimize
 from model.predictions import Predictions, make_scorer, predict_together
 from model.recipe import Recipe
 from model.signatures import both_columns
+from model.soft_targets import Teacher
 from model.workers import Workers
 
 Weights = list[NDArray[Any]]
@@ -77,6 +78,7 @@ class Trained:
   history: tuple[EpochRow, ...]
   best_epoch: int
   validation: Predictions
+  taught_by: Mapping[str, Any] | None = None
 
 
 class Watcher(Protocol):
@@ -111,6 +113,7 @@ def train(
   watcher: Watcher | None = None,
   checkpoints: pathlib.Path | None = None,
   workers: Workers | None = None,
+  teacher: Teacher | None = None,
 ) -> Trained:
   """Trains a classifier.
 
@@ -124,6 +127,7 @@ def train(
       Of several workers the chief's folder counts.
     workers: that train together, by the strategy of the recipe; each returns
       the same. None: this process alone.
+    teacher: whose soft targets are learnt beside the labels, where the recipe gives them a weight.
 
   Raises:
     DatasetError: if the train or validation split lacks images.
@@ -135,19 +139,17 @@ def train(
   _set_seeds(recipe)
   workers = workers or Workers('one_device' if recipe.deterministic else recipe.strategy)
   with workers.needed():
-    return _train(dataset, recipe, watcher or Unwatched(), checkpoints, workers)
+    run = _Run(dataset, recipe, watcher or Unwatched(), workers, teacher)
+    return _train(run, checkpoints, training_digest(dataset, recipe, teacher))
 
 
-def _train(
-  dataset: Dataset, recipe: Recipe, watcher: Watcher, checkpoints: pathlib.Path | None, workers: Workers
-) -> Trained:
-  digest = training_digest(dataset, recipe)
+def _train(run: '_Run', checkpoints: pathlib.Path | None, digest: str) -> Trained:
+  workers = run.workers
   workers.check_same('recipe or dataset', digest)
-  run = _Run(dataset, recipe, watcher, workers)
   saved = Checkpoints(checkpoints, digest) if checkpoints and workers.is_chief else None
   if state := decode(workers.bytes_from_chief(saved.read() if saved else b''), digest):
     run.restore(state)
-  watcher.on_start(run.step, run.steps)
+  run.watcher.on_start(run.step, run.steps)
   while not run.is_over():
     run.epoch()
     if saved:
@@ -155,10 +157,10 @@ def _train(
   return run.result()
 
 
-def training_digest(dataset: Dataset, recipe: Recipe) -> str:
-  """Identifies a training: SHA-256 over recipe and dataset; it may go on with another strategy."""
+def training_digest(dataset: Dataset, recipe: Recipe, teacher: Teacher | None = None) -> str:
+  """Identifies a training: SHA-256 over recipe, dataset and teacher; it may go on with another strategy."""
   facts = {'recipe': {**recipe.to_facts(), 'strategy': None}, 'dataset': dataset.digest, 'labels': list(dataset.labels)}
-  facts |= fold_facts(dataset)
+  facts |= fold_facts(dataset) | ({'teacher': dict(teacher.facts)} if teacher else {})
   return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -179,15 +181,18 @@ def network_options(recipe: Recipe, inputs: InputPipeline) -> NetworkOptions:
 class _Run:
   """One training from its first step, or from a state, to its last."""
 
-  def __init__(self, dataset: Dataset, recipe: Recipe, watcher: Watcher, workers: Workers) -> None:
+  def __init__(
+    self, dataset: Dataset, recipe: Recipe, watcher: Watcher, workers: Workers, teacher: Teacher | None
+  ) -> None:
     self.recipe = recipe
+    self._taught_by = teacher.facts if teacher else None
     self.watcher = watcher
     self.workers = workers
     self.strategy = workers.strategy
     images = sum(dataset.class_counts('train').values())
     devices = self.strategy.num_replicas_in_sync
     batch_size = _batch_size(recipe.batch_size, images, devices)
-    self.inputs = InputPipeline(dataset, input_options(recipe, batch_size, devices, workers.share))
+    self.inputs = InputPipeline(dataset, input_options(recipe, batch_size, devices, workers.share), teacher)
     self._per_epoch = recipe.validate_every or images // batch_size
     self.steps = recipe.steps or recipe.epochs * (images // batch_size)
     self.step = 0
@@ -315,7 +320,7 @@ class _Run:
     assert self._best is not None  # there is at least one epoch
     row, weights = self._best
     self._kept.set_weights(weights)
-    return Trained(self._kept, self.recipe, tuple(self.history), row.epoch, self._validate())
+    return Trained(self._kept, self.recipe, tuple(self.history), row.epoch, self._validate(), self._taught_by)
 
   def _validate(self) -> Predictions:
     return predict_together(self._score, self._validation, self._validation_shape, self.workers)

@@ -52,6 +52,7 @@ PATHS: Final = frozenset(
     'html',
     'metrics_file',
     'checkpoints',
+    'teacher',
     'tensorboard',
   }
 )

@@ -123,6 +123,8 @@ def as_yaml(told: Told) -> str:
   remarks = [f'# {name}: {_text(value)}' for name, value in told.remarks.items()]
   if _WEIGHTS in told.remarks:
     remarks.append(f'# it began with weights from a file: name it by --{_WEIGHTS}')
+  if 'taught_by' in told.remarks:
+    remarks.append('# it was taught by another bundle: name it by --teacher')
   return '\n'.join([f'# recipe of {told.title}', *remarks, yaml.safe_dump(dict(told.flags), sort_keys=False)])
 
 

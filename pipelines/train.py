@@ -13,6 +13,8 @@ from model.dataset import Dataset, Fold, open_dataset
 from model.export import BundleOptions, check_target, choose_positive, write_bundle
 from model.folds import select_fold
 from model.networks.weights import WeightsError
+from model.soft_targets import Teacher
+from model.teacher import open_teacher
 from model.tensorboard import TensorBoardLog
 from model.thresholds import ThresholdRule, parse_rule
 from model.training import Trained, Watcher, train
@@ -37,6 +39,7 @@ def run(options: TrainJobOptions, beam_args: Sequence[str]) -> Exit:
   _check_positive(dataset, options.positive_label)
   named = _bundle_options(options, len(dataset.labels))
   recipe, cluster = options.recipe(), _cluster(options)
+  _check_teacher(options)
   if cluster and not cluster.is_chief:
     _LOG.info('worker %d of %d; the chief says how it goes, and writes', cluster.index, len(cluster.workers))
   else:
@@ -79,9 +82,28 @@ def _dataset(options: TrainJobOptions) -> Dataset:
 def _train(dataset: Dataset, options: TrainJobOptions, workers: Workers | None) -> Trained:
   watchers = _watchers(options) if not workers or workers.is_chief else []
   try:
-    return train(dataset, options.recipe(), Several(*watchers), checkpoint_folder(options), workers)
+    return train(
+      dataset, options.recipe(), Several(*watchers), checkpoint_folder(options), workers, _teacher(dataset, options)
+    )
   except WeightsError as error:
     raise UsageError(f'--initial_weights: {error}') from error
+
+
+def _check_teacher(options: TrainJobOptions) -> None:
+  if bool(options.teacher) != bool(options.teacher_weight):
+    raise UsageError(
+      f'--teacher is {options.teacher or "not given"}, --teacher_weight is {options.teacher_weight}; expected both: '
+      'a bundle, and the share of the targets that is what it says'
+    )
+
+
+def _teacher(dataset: Dataset, options: TrainJobOptions) -> Teacher | None:
+  if not options.teacher:
+    return None
+  teacher = open_teacher(options.teacher, dataset, options.teacher_weight, options.teacher_sees)
+  if teacher.facts['has_seen_val']:
+    _LOG.warning('the teacher was trained on images of the validation split: validation may look too good')
+  return teacher
 
 
 def _watchers(options: TrainJobOptions) -> list[Watcher]:

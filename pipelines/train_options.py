@@ -19,6 +19,7 @@ from model.recipe import (
   Recipe,
   ScheduleName,
   StrategyName,
+  TeacherSees,
   Views,
 )
 from pipelines.exits import UsageError
@@ -80,6 +81,9 @@ class TrainJobOptions(JobOptions):
     'deal the patients of train and val into so many folds, of which one is for validation', None, 'N', between(2, 60)
   ).field()
   fold: int | None = Flag('which of the folds is for validation, counted from 1', None, 'N', between(1, 60)).field()
+  teacher: str | None = Flag(
+    'a bundle whose probabilities are learnt beside the labels, such as an ensemble', None, 'DIR', not_empty
+  ).field()
   checkpoints: str | None = Flag(
     'where an interrupted training goes on from; default: a folder beside the bundle, until that is written',
     None,
@@ -173,6 +177,18 @@ class TrainJobOptions(JobOptions):
   augment: Augment = Flag('random changes to the training images', _RECIPE.augment, group='recipe').field()
   augment_without: tuple[str, ...] = Flag(
     'leaves a part of them out; may be given several times', _RECIPE.augment_without, 'PART', group='recipe'
+  ).field()
+  teacher_weight: float = Flag(
+    'share of the targets that is what --teacher says; 0.5 is a beginning',
+    _RECIPE.teacher_weight,
+    'SHARE',
+    between(0, 1),
+    'recipe',
+  ).field()
+  teacher_sees: TeacherSees = Flag(
+    'varied images, as the network does: the teacher scores every batch; or the plain ones: it scores each once',
+    _RECIPE.teacher_sees,
+    group='recipe',
   ).field()
   views: Views = Flag(
     'mirror: scores are the mean of an image and its mirror image', _RECIPE.views, group='recipe'

@@ -122,6 +122,25 @@ def test_a_dry_run_writes_nothing(chain: Chain, root: pathlib.Path, tmp_path: pa
   assert not (tmp_path / 'out').exists()
 
 
+@pytest.mark.parametrize('sees', ['varied', 'plain'])
+def test_an_ensemble_teaches_one_network(
+  chain: Chain, root: pathlib.Path, sees: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+  student = f'student-{sees}'
+  command = chain.train(student, '--teacher', str(chain.root / 'mean'), '--teacher_sees', sees)
+  assert main(command) == Exit.USAGE
+  assert '--teacher_weight is 0.0; expected both' in capsys.readouterr().err
+  assert main([*command, '--teacher_weight', '0.5']) == Exit.DONE
+  bundle, mean = load_bundle(chain.root / student), load_bundle(chain.root / 'mean')
+  assert bundle.recipe['taught_by']['model_digest'] == mean.model_digest
+  assert (bundle.recipe['teacher_weight'], bundle.recipe['teacher_sees']) == (0.5, sees)
+  assert (bundle.path / 'model.keras').stat().st_size == (chain.root / 'bundle/model.keras').stat().st_size
+  assert main(['recipe', str(bundle.path)]) == Exit.DONE
+  shown = capsys.readouterr().out
+  assert 'name it by --teacher' in shown
+  assert str(chain.root) not in shown
+
+
 def test_no_name_and_no_path_is_in_an_ensemble(chain: Chain, root: pathlib.Path) -> None:
   unwanted = [*PLANTED, str(chain.root), str(pathlib.Path.cwd())]
   files = [path for name in ('mean', 'fusion') for path in (chain.root / name).rglob('*') if path.is_file()]

@@ -212,5 +212,5 @@ def test_members_that_do_not_agree_are_refused(
 
 def test_a_dataset_of_other_labels_is_refused(bundle: Bundle, other: Bundle, dataset: Dataset) -> None:
   changed = dataclasses.replace(dataset, labels=('HEALTHY', 'SICK'))
-  with pytest.raises(DatasetError, match='the dataset has the labels HEALTHY, SICK, the members NORMAL, PNEUMONIA'):
+  with pytest.raises(DatasetError, match='the dataset has the labels HEALTHY, SICK, quadrants NORMAL, PNEUMONIA'):
     open_members([bundle.path, other.path], changed)
