@@ -64,9 +64,10 @@ class Site:
     return self.deliver(name, zip_bytes(members))
 
   def command(self, *more: str) -> list[str]:
-    """The arguments of a night."""
+    """The arguments of a night, of the current model unless another is named."""
+    model = () if '--bundle' in more else ('--bundle', str(self.pointer))
     return [
-      *('nightly', '--inbox', str(self.inbox), '--bundle', str(self.pointer), '--output', str(self.output)),
+      *('nightly', '--inbox', str(self.inbox), *model, '--output', str(self.output)),
       *('--pseudonym_key_file', str(self.key), '--settle_seconds', '0', '--max_reject_ratio', '1', *more),
     ]
 
