@@ -27,10 +27,9 @@ def half(dataset: Dataset) -> Trained:
   return train(dataset, dataclasses.replace(OPTIONS, precision='bfloat16', average=0.9))
 
 
-def test_it_learns_as_with_full_precision(half: Trained, trained: Trained) -> None:
+def test_it_learns(half: Trained) -> None:
   assert half.history[half.best_epoch - 1].val_auc > 0.95
-  assert half.history[0].train_loss == pytest.approx(trained.history[0].train_loss, abs=0.1)
-  assert half.history[0].train_loss != trained.history[0].train_loss  # it is another precision
+  assert half.history[-1].train_loss < half.history[0].train_loss - 0.1
 
 
 def test_what_is_kept_and_exported_is_float32(half: Trained, dataset: Dataset, tmp_path: pathlib.Path) -> None:
