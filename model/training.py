@@ -139,15 +139,14 @@ def train(
   _set_seeds(recipe)
   workers = workers or Workers('one_device' if recipe.deterministic else recipe.strategy)
   with workers.needed():
-    run = _Run(dataset, recipe, watcher or Unwatched(), workers, teacher)
-    return _train(run, checkpoints, training_digest(dataset, recipe, teacher))
+    digest = training_digest(dataset, recipe, teacher)
+    workers.check_same('recipe or dataset', digest)  # before they make networks together
+    return _train(_Run(dataset, recipe, watcher or Unwatched(), workers, teacher), checkpoints, digest)
 
 
 def _train(run: '_Run', checkpoints: pathlib.Path | None, digest: str) -> Trained:
-  workers = run.workers
-  workers.check_same('recipe or dataset', digest)
-  saved = Checkpoints(checkpoints, digest) if checkpoints and workers.is_chief else None
-  if state := decode(workers.bytes_from_chief(saved.read() if saved else b''), digest):
+  saved = Checkpoints(checkpoints, digest) if checkpoints and run.workers.is_chief else None
+  if state := decode(run.workers.bytes_from_chief(saved.read() if saved else b''), digest):
     run.restore(state)
   run.watcher.on_start(run.step, run.steps)
   while not run.is_over():

@@ -7,7 +7,9 @@ is not zero: sums with zeros are exact, and every process has the same bits.
 import contextlib
 import hashlib
 import re
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -52,7 +54,7 @@ class Workers:
     self._cluster = cluster if strategy == 'multi_worker' else None
     if self._cluster:
       _check_port(self._cluster)
-    with self.needed():
+    with self.needed(), _sigterm_kept():  # TensorFlow's own patience is an hour
       self.strategy = make_strategy(strategy, self._cluster)
 
   @property
@@ -141,8 +143,8 @@ class Workers:
       if self._cluster is None:
         raise
       raise WorkerLostError(
-        f'{self._named(str(error))} is lost: it ended, or cannot be reached any more; expected all {self.count} '
-        'until the end: look at what it said last, then start all of them again, and the training goes on from its '
+        f'{self._named(str(error))} is lost: it did not come, it ended, or it cannot be reached any more; expected all '
+        f'{self.count} until the end: look at what it said last, and start all of them again: they go on from the '
         'last checkpoint'
       ) from error
 
@@ -154,6 +156,15 @@ class Workers:
     if len(known) == 1:
       return f'worker {known[0]} ({self._cluster.workers[known[0]]})'
     return 'another worker'
+
+
+@contextlib.contextmanager
+def _sigterm_kept() -> Iterator[None]:
+  """TensorFlow's service for clusters notes SIGTERM and goes on; a scheduler means that the process is to end."""
+  before = signal.getsignal(signal.SIGTERM)
+  yield
+  if before is not None and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGTERM, before)
 
 
 def _check_port(cluster: Cluster) -> None:
