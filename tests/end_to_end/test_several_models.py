@@ -158,5 +158,6 @@ def other_size(site: Site) -> Bundle:
 
 
 def test_a_night_has_one_model(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-  assert site.night('--bundle', str(site.models / '2')) == Exit.USAGE
+  two = [part for version in MODELS for part in ('--bundle', str(site.models / version))]
+  assert site.night(*two) == Exit.USAGE
   assert '--bundle is given more than once; radbeam nightly takes one' in capsys.readouterr().err
