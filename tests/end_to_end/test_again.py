@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,8 +12,8 @@ import pytest
 
 from pipelines.cli import main
 from tests.end_to_end.conftest import Chain
+from tests.end_to_end.killed_jobs import MAIN, kill_once_a_shard_is_finished, start
 
-_MAIN = 'from pipelines.cli import main; raise SystemExit(main())'
 # Whoever opens a socket to another machine, or looks up a name, ends with an error of its own.
 _WITHOUT_NETWORK = """
 import socket
@@ -24,20 +23,6 @@ socket.getaddrinfo = refuse
 socket.socket.connect = refuse
 """
 _RUN_COLUMNS = ('run_id', 'scored_at')
-
-
-def start(arguments: Sequence[str]) -> 'subprocess.Popen[bytes]':
-  return subprocess.Popen([sys.executable, '-c', _MAIN, *arguments], stderr=subprocess.DEVNULL, start_new_session=True)
-
-
-def kill_once_a_shard_is_finished(arguments: Sequence[str], staging: pathlib.Path) -> list[pathlib.Path]:
-  """Runs a job in a process of its own, and kills it by SIGKILL as soon as a marker is there."""
-  process = start(arguments)
-  while not (markers := [*staging.rglob('finished/*.json')]):
-    assert process.poll() is None, 'the job ended before a shard was seen'
-  os.killpg(process.pid, signal.SIGKILL)
-  assert process.wait() == -signal.SIGKILL
-  return markers
 
 
 def inodes(markers: Sequence[pathlib.Path]) -> set[int]:
@@ -56,7 +41,7 @@ def without_run(rows: dict[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
 
 def test_a_killed_ingest_goes_on_and_ends_with_the_same_rows(chain: Chain) -> None:
   again = chain.root / 'killed-dataset'
-  markers = kill_once_a_shard_is_finished(chain.ingest(again.name), again / '.staging')
+  markers = kill_once_a_shard_is_finished(start(chain.ingest(again.name)), again / '.staging')
   assert not (again / 'dataset.json').exists()
   finished = inodes(markers)
   assert main(chain.ingest(again.name)) == 0
@@ -69,7 +54,7 @@ def test_a_killed_ingest_goes_on_and_ends_with_the_same_rows(chain: Chain) -> No
 def test_a_killed_score_goes_on_and_ends_with_the_same_rows(chain: Chain) -> None:
   again = chain.root / 'killed-scores'
   command = chain.score(again.name, '--deterministic', '--batch_size', '8')
-  markers = kill_once_a_shard_is_finished(command, again / '.staging')
+  markers = kill_once_a_shard_is_finished(start(command), again / '.staging')
   assert not (again / 'predictions').exists()
   finished = inodes(markers)
   assert main(command) == 0
@@ -105,7 +90,7 @@ def test_the_same_seed_gives_the_same_dataset_model_and_scores(chain: Chain) -> 
 
 def test_jobs_run_without_a_network(chain: Chain) -> None:
   for arguments in (chain.ingest('offline-dataset'), chain.score('offline-scores')):
-    code = f'{_WITHOUT_NETWORK}\n{_MAIN}'
+    code = f'{_WITHOUT_NETWORK}\n{MAIN}'
     done = subprocess.run([sys.executable, '-c', code, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import pathlib
-import signal
 import stat
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from pipelines import score
 from pipelines.launch import found_inputs
 from pipelines.options import ScoreOptions
 from pipelines.score_run import build, scoring_of
+from tests.end_to_end.killed_jobs import kill_once_a_shard_is_finished
 from tests.end_to_end.leaks import Search, armoured, unpacked
 from tests.end_to_end.planted import write_export
 from tests.end_to_end.planted_pictures import text_chunks, with_chunks
@@ -196,10 +196,7 @@ def test_a_run_that_is_killed_leaves_nothing_either(site: Site, search: Search) 
   killed = site.root / 'killed'
   killed.mkdir()
   process = site.start({'killed': ('score', *_READING, '--bundle', '@out/bundle', '--output', '@killed', *_TOLERANT)})
-  while not list(killed.glob('.staging/*/finished/*.json')):
-    assert process.poll() is None, 'the job ended before a shard was seen'
-  os.killpg(process.pid, signal.SIGKILL)
-  process.wait()
+  kill_once_a_shard_is_finished(process, killed / '.staging')
   assert search.below(killed) == []
   assert search.below(site.root / 'tmp') == []
   assert search.below(site.root / 'logs') == []

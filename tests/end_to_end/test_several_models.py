@@ -12,8 +12,8 @@ from model.bundle import BUNDLE_FILE, Bundle, decision_facts, model_digest, to_j
 from pipelines.cli import main
 from pipelines.current import current
 from pipelines.exits import Exit
+from tests.end_to_end.killed_jobs import kill_once_a_shard_is_finished, start
 from tests.end_to_end.nights import Site, radiograph
-from tests.end_to_end.test_again import kill_once_a_shard_is_finished
 from tests.end_to_end.test_delivered_twice import bundles as bundles  # the fixture that has all work done twice
 from tests.pipelines.tiny_bundle import FAILS_AT, write_bundle
 from transforms.preprocess import PreprocessSpec
@@ -95,7 +95,7 @@ def test_a_killed_run_goes_on_for_both(site: Site) -> None:
     site.deliver_zip(f'more-{number}.zip', **{f'i{100 + number}': number})
   assert main(command(site, 'whole', '1', '2')) == Exit.DONE
   again = site.root / 'killed'
-  kill_once_a_shard_is_finished(command(site, again.name, '1', '2'), again / '.staging')
+  kill_once_a_shard_is_finished(start(command(site, again.name, '1', '2')), again / '.staging')
   assert not (again / 'predictions').exists()
   assert main(command(site, again.name, '1', '2')) == Exit.DONE
   for version in MODELS:
