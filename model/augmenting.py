@@ -48,8 +48,11 @@ def augment_batch(
 
 def augment_image(image: Image, how: Augmentation, random: Random) -> Image:
   """Varies one image, uint8 [height, width, channels], step by step."""
-  for step in (_local_contrast, _sharpness, _geometry, _tone, _noise, _boxes, _borders, _markers):
+  for step in (_local_contrast, _sharpness, _geometry, _tone):
     image = step(image, how, random).reshape(image.shape)  # OpenCV drops a single channel
+  for probability, mark in ((how.noise, _noise), (how.boxes, _boxes), (how.borders, _borders), (how.markers, _markers)):
+    if random.random() < probability:
+      image = mark(image, random)
   return image
 
 
@@ -127,17 +130,13 @@ def _tone(image: Image, how: Augmentation, random: Random) -> Image:
   return cv2.LUT(image, np.clip(np.rint(table), 0, WHITE).astype(np.uint8)).reshape(image.shape)
 
 
-def _noise(image: Image, how: Augmentation, random: Random) -> Image:
-  if random.random() >= how.noise:
-    return image
+def _noise(image: Image, random: Random) -> Image:
   grain = random.standard_normal(image.shape, np.float32) * np.float32(random.uniform(1, 12))
   return cv2.add(image, grain, dtype=cv2.CV_8U).reshape(image.shape)  # rounds, and saturates
 
 
-def _boxes(image: Image, how: Augmentation, random: Random) -> Image:
+def _boxes(image: Image, random: Random) -> Image:
   """Boxes of one grey level, each of 5 to 25 % of the sides."""
-  if random.random() >= how.boxes:
-    return image
   varied = image.copy()
   height, width = image.shape[:2]
   for _ in range(random.integers(1, 4)):
@@ -147,10 +146,8 @@ def _boxes(image: Image, how: Augmentation, random: Random) -> Image:
   return varied
 
 
-def _borders(image: Image, how: Augmentation, random: Random) -> Image:
+def _borders(image: Image, random: Random) -> Image:
   """Up to 8 % of each side."""
-  if random.random() >= how.borders:
-    return image
   varied = image.copy()
   height, width = image.shape[:2]
   top, bottom = (random.uniform(0, 0.08, 2) * height).astype(int)
@@ -161,10 +158,8 @@ def _borders(image: Image, how: Augmentation, random: Random) -> Image:
   return varied
 
 
-def _markers(image: Image, how: Augmentation, random: Random) -> Image:
+def _markers(image: Image, random: Random) -> Image:
   """One or two letters near a corner, light, in a size that a lead letter has."""
-  if random.random() >= how.markers:
-    return image
   varied = image.copy()
   height, width = image.shape[:2]
   text = ''.join(random.choice(list('RLAPSEM'), random.integers(1, 3)))

@@ -21,7 +21,7 @@ from model import bundle as layout
 from model.bundle import Bundle
 from model.dataset import Dataset, DatasetError, Fold, Split
 from model.folds import as_trained
-from model.input_data import read_examples
+from model.input_data import labelled_examples
 from model.predictions import Predictions
 from model.shifted_table import Shifted
 from model.shifted_validation import PixelScorer, score_shifted
@@ -164,7 +164,7 @@ def are_of(bundles: Sequence[Bundle], dataset: Dataset) -> bool:
 
 def labelled_pixels(dataset: Dataset, split: Split) -> Iterator[tuple[NDArray[np.int64], Pixels]]:
   """Batches of the labelled images of a split: class indices [N], and uint8 [N, height, width, channels]."""
-  rows = (row for row in read_examples(dataset, split).as_numpy_iterator() if row['label'])
+  rows = labelled_examples(dataset, split)
   while batch := list(itertools.islice(rows, _BATCH)):
     yield np.array([dataset.labels.index(row['label'].decode()) for row in batch]), _pixels(batch, dataset)
 

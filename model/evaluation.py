@@ -14,7 +14,7 @@ from model.bundle import Bundle, load_bundle
 from model.dataset import Dataset, DatasetError, Split, open_dataset, read_rows
 from model.folds import OUT_OF_FOLD, as_trained
 from model.handler import BundleModelHandler, HandlerOptions, InferenceFailure, LoadedModel
-from model.input_data import read_examples
+from model.input_data import labelled_examples
 from model.intended_use import COLUMNS
 from model.metrics import Scored, compute_metrics
 
@@ -131,7 +131,7 @@ def _check_unseen(bundle: Bundle, dataset: Dataset, split: Split) -> None:
 def _score_split(bundle: Bundle, dataset: Dataset, split: Split) -> Iterator[EvaluationRow]:
   handler = BundleModelHandler.of(bundle, HandlerOptions(max_batch_size=_BATCH))
   model = handler.load_model()
-  labelled = (row for row in read_examples(dataset, split).as_numpy_iterator() if row['label'])
+  labelled = labelled_examples(dataset, split)
   while batch := list(itertools.islice(labelled, _BATCH)):
     yield from _score_batch(bundle, handler, model, batch)
 

@@ -65,7 +65,23 @@ class HandlerOptions:
   threads: int | None = None
 
 
-class BundleModelHandler(ModelHandler[Image, Prediction, LoadedModel]):
+class _OfImages:
+  """What the handlers here say of batches of images, whatever they make of them."""
+
+  def get_num_bytes(self, batch: Sequence[Image]) -> int:
+    """Bytes of the pixels; Beam's own way would pickle them."""
+    return sum(image.nbytes for image in batch)
+
+  def get_metrics_namespace(self) -> str:
+    """Under which Beam counts inferences."""
+    return 'BundleModelHandler'
+
+  def share_model_across_processes(self) -> bool:
+    """No: the threads of a process share a model anyway, and pixels would be pickled on their way to another."""
+    return False
+
+
+class BundleModelHandler(_OfImages, ModelHandler[Image, Prediction, LoadedModel]):
   """uint8 [H, W] or [H, W, C] → float32 [K], the scores in the order of the labels, or `InferenceFailure`.
 
   Results hold no reference to the pixels. A batch that fails with an error of
@@ -128,20 +144,8 @@ class BundleModelHandler(ModelHandler[Image, Prediction, LoadedModel]):
       return max(size, self._options.max_batch_size)
     return 1 << (size - 1).bit_length()
 
-  def get_num_bytes(self, batch: Sequence[Image]) -> int:
-    """Bytes of the pixels; Beam's own way would pickle them."""
-    return sum(image.nbytes for image in batch)
 
-  def get_metrics_namespace(self) -> str:
-    """Under which Beam counts inferences."""
-    return 'BundleModelHandler'
-
-  def share_model_across_processes(self) -> bool:
-    """No: the threads of a process share a model anyway, and pixels would be pickled on their way to another."""
-    return False
-
-
-class BundlesModelHandler(ModelHandler[Image, tuple[Prediction, ...], LoadedModels]):
+class BundlesModelHandler(_OfImages, ModelHandler[Image, tuple[Prediction, ...], LoadedModels]):
   """uint8 [H, W] or [H, W, C] → what each of several bundles says of it, in their order.
 
   The models share the batches: an image is read and decoded once, however many score it.
@@ -170,18 +174,6 @@ class BundlesModelHandler(ModelHandler[Image, tuple[Prediction, ...], LoadedMode
     """Scores a batch by each model; one result per image, in order."""
     pairs = zip(self._handlers, model.models, strict=True)
     return list(zip(*(handler.run_inference(batch, loaded) for handler, loaded in pairs), strict=True))
-
-  def get_num_bytes(self, batch: Sequence[Image]) -> int:
-    """Bytes of the pixels."""
-    return sum(image.nbytes for image in batch)
-
-  def get_metrics_namespace(self) -> str:
-    """Under which Beam counts inferences."""
-    return 'BundleModelHandler'
-
-  def share_model_across_processes(self) -> bool:
-    """No, as for one bundle."""
-    return False
 
 
 def _with_channels(image: Image, shape: tuple[int, int, int]) -> Image:

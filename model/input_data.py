@@ -5,9 +5,9 @@ memory where they fit, varied and mixed. Scaling is the transform graph's, by
 the table that it makes of the 256 grey levels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
@@ -102,7 +102,7 @@ class InputPipeline:
   def evaluation_batches(self, split: Split) -> tf.data.Dataset:
     """The labelled images of a split once, in the order of the files, with class indices: int64 [N].
 
-    Of the share those at the positions `of_split`,.
+    Of the share those at the positions `of_split`.
     """
     share = self._options.share
     batches = self._cached(split).shard(share.of, share.index).batch(self._options.batch_size)
@@ -191,6 +191,11 @@ def read_examples(dataset: Dataset, split: Split, deterministic: bool = True) ->
   records = tf.data.TFRecordDataset(files, num_parallel_reads=1 if deterministic else min(8, len(files)))
   examples = records.map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
   return examples if dataset.fold is None or split == 'test' else examples.filter(_of_split(dataset.fold, split))
+
+
+def labelled_examples(dataset: Dataset, split: Split) -> Iterator[dict[str, Any]]:
+  """The labelled ones of `read_examples`, as bytes and numbers, in the order of the files."""
+  return (row for row in read_examples(dataset, split).as_numpy_iterator() if row['label'])
 
 
 def class_weights(dataset: Dataset, balance: Balance) -> NDArray[np.float32]:

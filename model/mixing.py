@@ -1,6 +1,6 @@
 """Images made of two: mixup (Zhang et al., ICLR 2018) and CutMix (Yun et al., ICCV 2019), on stored grey levels.
 
-Chance is stateless, as in `model.augmentation`: seed and number of the batch decide.
+Chance is stateless, as in `model.augmenting`: seed and number of the batch decide.
 """
 
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from model.dataset import Dataset, DatasetError, Split
-from model.input_data import read_examples
+from model.input_data import labelled_examples
 from model.shifted_table import Shifted
 from model.shifts import Pixels, Variant, apply, draw
 from model.signatures import PixelModel
@@ -59,8 +59,7 @@ class _Seen:
 
 
 def _changed_images(dataset: Dataset, split: Split) -> Iterator[tuple[_Seen, Pixels]]:
-  labelled = (row for row in read_examples(dataset, split).as_numpy_iterator() if row['label'])
-  for number, row in enumerate(labelled):
+  for number, row in enumerate(labelled_examples(dataset, split)):
     pixels = np.frombuffer(row['image'], np.uint8).reshape(dataset.spec.shape)
     truth = dataset.labels.index(row['label'].decode())
     for variant in draw(pixels):

@@ -177,6 +177,15 @@ def network_options(recipe: Recipe, inputs: InputPipeline) -> NetworkOptions:
   )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Best:
+  """What is kept so far: an epoch, the weights after it, and what they say of the validation split."""
+
+  row: EpochRow
+  weights: Weights
+  validation: Predictions
+
+
 class _Run:
   """One training from its first step, or from a state, to its last."""
 
@@ -196,7 +205,7 @@ class _Run:
     self.steps = recipe.steps or recipe.epochs * (images // batch_size)
     self.step = 0
     self.history: list[EpochRow] = []
-    self._best: tuple[EpochRow, Weights] | None = None
+    self._best: _Best | None = None
     self._batches: Iterator[tuple[tf.Tensor, tf.Tensor]] | None = None
     self._build(dataset, batch_size)
 
@@ -224,7 +233,7 @@ class _Run:
     """Whether all steps are taken, or the last epochs brought nothing better."""
     if self.step >= self.steps:
       return True
-    waited = self.history[-1].epoch - self._best[0].epoch if self._best else 0
+    waited = self.history[-1].epoch - self._best.row.epoch if self._best else 0
     return self.recipe.keep == 'best' and waited >= self.recipe.patience
 
   def epoch(self) -> None:
@@ -234,7 +243,7 @@ class _Run:
     losses, truth, scores = zip(*self._steps_to(last), strict=True)
     weights = self._weights()
     self._kept.set_weights(weights)
-    validation = self._validate()
+    validation = predict_together(self._score, self._validation, self._validation_shape, self.workers)
     val_auc = mean_auc(validation.truth, validation.scores)
     assert val_auc is not None  # _check_splits: two classes at least
     val_auc = float(self.workers.from_chief(np.array(val_auc)))  # it decides on the end, hence it is the same for all
@@ -249,13 +258,13 @@ class _Run:
       learning_rate=float(self.optimizer.learning_rate.numpy()),
       seconds=time.monotonic() - started,
     )
-    self._take(row, weights)
+    self._take(_Best(row, weights, validation))
 
-  def _take(self, row: EpochRow, weights: Weights) -> None:
-    self.history.append(row)
-    if self.recipe.keep == 'last' or self._best is None or row.val_auc > self._best[0].val_auc:
-      self._best = row, weights
-    self.watcher.on_epoch(row)
+  def _take(self, latest: _Best) -> None:
+    self.history.append(latest.row)
+    if self.recipe.keep == 'last' or self._best is None or latest.row.val_auc > self._best.row.val_auc:
+      self._best = latest
+    self.watcher.on_epoch(latest.row)
 
   def _steps_to(self, last: int) -> Iterator[tuple[float, NDArray[Any], NDArray[Any]]]:
     """Loss, true classes and scores of each step."""
@@ -289,10 +298,11 @@ class _Run:
   def state(self) -> TrainingState:
     """What the next step depends on."""
     assert self._best is not None
-    best, weights = self._best
-    facts = {'history': [dataclasses.asdict(row) for row in self.history], 'best_epoch': best.epoch}
+    best = self._best
+    facts = {'history': [dataclasses.asdict(row) for row in self.history], 'best_epoch': best.row.epoch}
     arrays = {name: [variable.numpy() for variable in group] for name, group in self._changing().items()}
-    return TrainingState(self.step, facts, arrays | {'best': weights})
+    validation = [best.validation.truth, best.validation.scores]
+    return TrainingState(self.step, facts, arrays | {'best': best.weights, 'best_validation': validation})
 
   def restore(self, state: TrainingState) -> None:
     """Goes on from a state of the same training."""
@@ -302,7 +312,8 @@ class _Run:
           variable.assign(value)
     self.step = state.step
     self.history = [EpochRow(**row) for row in state.facts['history']]
-    self._best = self.history[state.facts['best_epoch'] - 1], list(state.arrays['best'])
+    row, validation = self.history[state.facts['best_epoch'] - 1], Predictions(*state.arrays['best_validation'])
+    self._best = _Best(row, list(state.arrays['best']), validation)
 
   def _changing(self) -> dict[str, list[Any]]:
     """All variables that a step changes, states of chance among them."""
@@ -317,12 +328,9 @@ class _Run:
   def result(self) -> Trained:
     """The network that is kept, and its validation."""
     assert self._best is not None  # there is at least one epoch
-    row, weights = self._best
-    self._kept.set_weights(weights)
-    return Trained(self._kept, self.recipe, tuple(self.history), row.epoch, self._validate(), self._taught_by)
-
-  def _validate(self) -> Predictions:
-    return predict_together(self._score, self._validation, self._validation_shape, self.workers)
+    best = self._best
+    self._kept.set_weights(best.weights)
+    return Trained(self._kept, self.recipe, tuple(self.history), best.row.epoch, best.validation, self._taught_by)
 
 
 def _head(network: keras.Model) -> list[keras.layers.Layer]:

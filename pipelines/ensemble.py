@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from model.bundle import BUNDLE_FILE, Bundle
-from model.calibration import CalibrationMethod
 from model.dataset import open_dataset
 from model.ensemble import Ensemble, called, open_members, write_mean
 from model.ensemble_scores import are_of
 from model.export import BundleOptions, check_target
 from model.fusion import FusionOptions, write_fusion
-from model.thresholds import YOUDEN, ThresholdRule, parse_rule
+from model.thresholds import YOUDEN
+from pipelines.decisions import checked_calibration, threshold_rule
 from pipelines.ensemble_options import EnsembleOptions
-from pipelines.exits import Exit, UsageError
+from pipelines.exits import Exit
 from transforms.local_copies import written_folder
 
 _LOG: Final = logging.getLogger('radbeam.ensemble')
@@ -44,25 +44,15 @@ def run(options: EnsembleOptions, beam_args: Sequence[str]) -> Exit:
 
 def _bundle_options(options: EnsembleOptions, ensemble: Ensemble) -> BundleOptions:
   first = ensemble.bundles[0]
-  calibration: CalibrationMethod = options.calibration or 'temperature'
-  if calibration == 'isotonic' and len(first.labels) != 2:
-    raise UsageError(f'--calibration is isotonic, there are {len(first.labels)} labels; it needs two: take temperature')
   return BundleOptions(
     options.name,
     options.model_version,
     first.positive_label,
     options.overwrite,
-    calibration,
-    _rule(options.threshold_rule),
+    checked_calibration(options.calibration or 'temperature', len(first.labels)),
+    threshold_rule(options.threshold_rule) if options.threshold_rule else YOUDEN,
     options.threshold_on or 'shifted',
   )
-
-
-def _rule(text: str | None) -> ThresholdRule:
-  try:
-    return parse_rule(text) if text else YOUDEN
-  except ValueError as error:
-    raise UsageError(f'--{error}') from error
 
 
 def _warn(ensemble: Ensemble) -> None:

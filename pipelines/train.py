@@ -16,9 +16,9 @@ from model.networks.weights import WeightsError
 from model.soft_targets import Teacher
 from model.teacher import open_teacher
 from model.tensorboard import TensorBoardLog
-from model.thresholds import ThresholdRule, parse_rule
 from model.training import Trained, Watcher, train
 from model.workers import Workers
+from pipelines.decisions import checked_calibration, threshold_rule
 from pipelines.exits import Exit, UsageError
 from pipelines.train_options import TrainJobOptions
 from pipelines.train_progress import Lines, Several, at_terminal
@@ -127,24 +127,15 @@ def _length(options: TrainJobOptions) -> str:
 
 def _bundle_options(options: TrainJobOptions, classes: int) -> BundleOptions:
   """How the bundle is named and decides; looked at before hours of training."""
-  if options.calibration == 'isotonic' and classes != 2:
-    raise UsageError(f'--calibration is isotonic, the dataset has {classes} labels; it needs two: take temperature')
   return BundleOptions(
     options.model_name,
     options.model_version,
     options.positive_label,
     options.overwrite,
-    options.calibration,
-    _threshold_rule(options.threshold_rule),
+    checked_calibration(options.calibration, classes),
+    threshold_rule(options.threshold_rule),
     options.threshold_on,
   )
-
-
-def _threshold_rule(text: str) -> ThresholdRule:
-  try:
-    return parse_rule(text)
-  except ValueError as error:
-    raise UsageError(f'--{error}') from error
 
 
 def _check_positive(dataset: Dataset, wanted: str | None) -> None:
