@@ -16,13 +16,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from benchmarks.measure import RADBEAM
+from benchmarks.real_data import PATIENT
 
 RECIPES: Final = pathlib.Path(__file__).parent.parent / 'recipes'
 SINGLE: Final = RECIPES / 'chest_single.yaml'
 FOLDS: Final = 5
 IMAGE_SIZE_PX: Final = 160
-# Kermany et al. (2018) name patients in their file names.
-PATIENTS: Final = r'(?P<patient>person\d+|(?:NORMAL2-)?IM-\d+)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ def ingest(data: pathlib.Path, dataset: pathlib.Path) -> Cost:
   if not zips:
     raise SystemExit(f'{data} holds no zip; give the folder with the zips of the training images')
   inputs = [part for path in zips for part in ('--input', str(path))]
-  splits = ['--patient_pattern', PATIENTS, '--val_fraction', '0.1', '--test_fraction', '0']
+  splits = ['--patient_pattern', PATIENT, '--val_fraction', '0.1', '--test_fraction', '0']
   size = ['--image_size', str(IMAGE_SIZE_PX)]
   return run('ingest', *inputs, '--labels', 'folder', *splits, *size, '--output', str(dataset), '--overwrite')
 
@@ -66,7 +65,7 @@ def train(dataset: pathlib.Path, bundle: pathlib.Path, *more: str) -> Cost:
 def ensemble(dataset: pathlib.Path, members: Sequence[pathlib.Path], bundle: pathlib.Path) -> Cost:
   """One bundle of all members; each image is judged by the members that were not trained on it."""
   given = [part for member in members for part in ('--bundle', str(member))]
-  rule = ['--threshold_rule', 'youden', '--threshold_on', 'shifted', '--calibration', 'temperature']
+  rule = ['--threshold_rule', 'balanced', '--threshold_on', 'shifted', '--calibration', 'temperature']
   target = ['--dataset', str(dataset), '--output', str(bundle), '--overwrite', '--name', bundle.name]
   return run('ensemble', *given, *rule, *target)
 

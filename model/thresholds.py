@@ -11,10 +11,14 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
+from model.calibration import LEAST_SCORE
 from model.metrics import youden_threshold
 
-RuleKind = Literal['youden', 'sensitivity', 'specificity', 'cost']
+RuleKind = Literal['youden', 'balanced', 'sensitivity', 'specificity', 'cost']
+
+_WEAK_PENALTY: Final = 1e4  # of the logistic curve: classes that are apart need one
 
 _AIM: Final = re.compile(r'(sensitivity|specificity)\s*>=\s*([0-9.]+)')
 _COST: Final = re.compile(r'cost\s*=\s*([0-9.]+)')
@@ -26,7 +30,11 @@ class ThresholdRule:
 
   Attributes:
     kind: `youden` takes the highest sum of sensitivity and specificity
-      (Youden, Cancer 1950); `sensitivity` the highest threshold that still
+      (Youden, Cancer 1950); `balanced` estimates the same point by a curve:
+      where a logistic regression of the class on the logarithm of the odds,
+      either class weighing the same, says one half. Where classes are well
+      apart the sum is flat and the highest one is chance; a curve is steadier
+      (Fluss, Faraggi and Reiser, Biometrical Journal 2005). `sensitivity` the highest threshold that still
       finds that share of the cases; `specificity` the lowest that still
       leaves that share of the others alone; `cost` the least harm.
     value: the share, or how many false alarms are as bad as one missed case.
@@ -40,20 +48,24 @@ YOUDEN: Final = ThresholdRule()
 
 
 def parse_rule(text: str) -> ThresholdRule:
-  """`youden`, `sensitivity>=0.95`, `specificity>=0.9`, or `cost=5`: a missed case is as bad as five false alarms.
+  """`youden`, `balanced`, `sensitivity>=0.95`, `specificity>=0.9`, or `cost=5`.
+
+  The last says that a missed case is as bad as five false alarms.
 
   Raises:
     ValueError: if it is none of them.
   """
   if text == 'youden':
     return YOUDEN
+  if text == 'balanced':
+    return ThresholdRule('balanced')
   if (aim := _AIM.fullmatch(text)) and (share := _number(aim[2])) is not None and 0 < share <= 1:
     return ThresholdRule('sensitivity' if aim[1] == 'sensitivity' else 'specificity', share)
   if (cost := _COST.fullmatch(text)) and (ratio := _number(cost[1])) is not None and ratio > 0:
     return ThresholdRule('cost', ratio)
   raise ValueError(
-    f'threshold_rule is {text!r}; expected youden, sensitivity>=X or specificity>=X with X above 0 and at most 1, '
-    'or cost=X with X above 0'
+    f'threshold_rule is {text!r}; expected youden, balanced, sensitivity>=X or specificity>=X with X above 0 '
+    'and at most 1, or cost=X with X above 0'
   )
 
 
@@ -66,11 +78,25 @@ def choose_threshold(rule: ThresholdRule, positive: NDArray[np.bool_], scores: N
     scores: of the positive class, float [N].
 
   Returns:
-    One of the scores, or for a specificity that no score reaches the next number above all.
+    One of the scores, for `balanced` any number, and for a specificity that no score reaches the next number above all.
   """
   if rule.kind == 'youden':
     return float(youden_threshold(positive, scores))
+  if rule.kind == 'balanced':
+    return _balanced(positive, scores)
   return _CHOICES[rule.kind](rule.value, positive, scores)
+
+
+def _balanced(positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
+  if positive.all() or not positive.any():
+    return float(youden_threshold(positive, scores))
+  clipped = np.clip(scores.astype(np.float64), LEAST_SCORE, 1 - LEAST_SCORE)
+  curve = LogisticRegression(C=_WEAK_PENALTY, class_weight='balanced')
+  curve.fit(np.log(clipped / (1 - clipped))[:, np.newaxis], positive)
+  slope, intercept = float(curve.coef_[0, 0]), float(curve.intercept_[0])
+  if slope <= 0:  # scores that tell nothing have no such point
+    return float(youden_threshold(positive, scores))
+  return 0.5 - 0.5 * math.tanh(0.5 * intercept / slope)  # the score whose odds those are
 
 
 def _for_sensitivity(share: float, positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:

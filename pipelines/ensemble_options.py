@@ -29,7 +29,10 @@ class EnsembleOptions(JobOptions):
     'how scores become probabilities, fitted on the validation split; default with --dataset: temperature', None
   ).field()
   threshold_rule: str | None = Flag(
-    'youden, sensitivity>=X, specificity>=X, or cost=X; default with --dataset: youden', None, 'RULE', not_empty
+    'youden, balanced, sensitivity>=X, specificity>=X, or cost=X; default with --dataset: youden',
+    None,
+    'RULE',
+    not_empty,
   ).field()
   threshold_on: Literal['plain', 'shifted'] | None = Flag(
     'what calibration and threshold look at: the validation images as they are, or as other sites might have made '

@@ -113,7 +113,7 @@ def _told(title: str, entries: Mapping[str, Any]) -> Told:
 
 def _rule_text(rule: ThresholdRule) -> str:
   """As `--threshold_rule` takes it."""
-  if rule.kind == 'youden':
+  if rule.kind in ('youden', 'balanced'):
     return rule.kind
   return f'{rule.kind}{"=" if rule.kind == "cost" else ">="}{rule.value:.12g}'
 

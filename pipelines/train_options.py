@@ -71,7 +71,9 @@ class TrainJobOptions(JobOptions):
     'how scores become probabilities, fitted on the validation split', 'temperature'
   ).field()
   threshold_rule: str = Flag(
-    'youden, sensitivity>=X, specificity>=X, or cost=X: X false alarms are as bad as a missed case', 'youden', 'RULE'
+    'youden, balanced, sensitivity>=X, specificity>=X, or cost=X: X false alarms are as bad as a missed case',
+    'youden',
+    'RULE',
   ).field()
   threshold_on: Literal['plain', 'shifted'] = Flag(
     'what calibration and threshold look at: the validation images as they are, or as other sites might have made them',

@@ -45,10 +45,45 @@ def test_no_threshold_costs_less(cases: list[tuple[bool, int]], ratio: float) ->
   assert all(found <= harm(other) + 1e-9 for other in [*scores, 2.0])
 
 
+def logistic_scores(shares: tuple[int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+  """Of as many negatives and positives, whose log odds are Gaussian about 0 and 3, deviation 1: equal odds at 1.5."""
+  positive = np.repeat([False, True], shares)
+  log_odds = np.random.default_rng(seed).normal(np.where(positive, 3.0, 0.0))
+  return positive, (1 / (1 + np.exp(-log_odds))).astype(np.float32)
+
+
+@pytest.mark.parametrize('shares', [(2000, 2000), (400, 4000), (4000, 400)])
+def test_balanced_is_where_either_class_is_as_likely(shares: tuple[int, int]) -> None:
+  threshold = choose_threshold(ThresholdRule('balanced'), *logistic_scores(shares, 0))
+  assert np.log(threshold / (1 - threshold)) == pytest.approx(1.5, abs=0.15)
+
+
+def test_balanced_is_steadier_than_youden() -> None:
+  drawn = [logistic_scores((100, 300), seed) for seed in range(40)]
+  spread = {
+    kind: np.std([choose_threshold(ThresholdRule(kind), *one) for one in drawn]) for kind in ('balanced', 'youden')
+  }
+  assert spread['balanced'] < 0.6 * spread['youden']
+
+
+@pytest.mark.parametrize('scores', [[0.0, 0.1, 0.9, 1.0], [0.1, 0.2, 0.3, 0.4]])
+def test_balanced_lies_between_classes_that_are_apart(scores: list[float]) -> None:
+  threshold = choose_threshold(ThresholdRule('balanced'), np.array([False, False, True, True]), np.array(scores))
+  assert scores[1] < threshold <= scores[2]
+
+
+@pytest.mark.parametrize('scores', [[0.9, 0.8, 0.2, 0.1], [0.5, 0.5, 0.5, 0.5]])
+@pytest.mark.parametrize('negatives', [0, 2])
+def test_balanced_on_what_tells_nothing_is_youdens(scores: list[float], negatives: int) -> None:
+  given_scores = np.arange(4) >= negatives, np.array(scores)
+  assert choose_threshold(ThresholdRule('balanced'), *given_scores) == choose_threshold(ThresholdRule(), *given_scores)
+
+
 @pytest.mark.parametrize(
   ('text', 'rule'),
   [
     ('youden', ThresholdRule()),
+    ('balanced', ThresholdRule('balanced')),
     ('sensitivity>=0.95', ThresholdRule('sensitivity', 0.95)),
     ('specificity >= 1', ThresholdRule('specificity', 1.0)),
     ('cost=5', ThresholdRule('cost', 5.0)),
@@ -62,5 +97,5 @@ def test_rules_are_read(text: str, rule: ThresholdRule) -> None:
   'text', ['', 'sensitivity', 'sensitivity>=1.5', 'specificity>=0', 'cost=0', 'cost=1.2.3', 'f1']
 )
 def test_other_rules_are_refused(text: str) -> None:
-  with pytest.raises(ValueError, match='expected youden, sensitivity>=X'):
+  with pytest.raises(ValueError, match='expected youden, balanced, sensitivity>=X'):
     parse_rule(text)

@@ -89,6 +89,7 @@ def test_a_fold_is_part_of_the_recipe(tmp_path: pathlib.Path, capsys: pytest.Cap
     ({'augment_without': ()}, {}, ['augment_without: blur, noise -> –']),
     ({'deterministic': False}, {}, ['deterministic: true -> false']),
     ({'initial_weights': 'a.h5'}, {}, ['initial_weights: none -> file']),
+    ({}, {'threshold_rule': {'kind': 'balanced', 'value': 1.0}}, ['threshold_rule: sensitivity>=0.95 -> balanced']),
     ({}, {'threshold_rule': {'kind': 'cost', 'value': 5.0}}, ['threshold_rule: sensitivity>=0.95 -> cost=5']),
     ({}, {'threshold_on': 'shifted'}, ['threshold_on: plain -> shifted']),
     ({}, {'fold': 1, 'folds': 5}, ['folds: – -> 5', 'fold: – -> 1']),
