@@ -22,6 +22,7 @@ RECIPES: Final = pathlib.Path(__file__).parent.parent / 'recipes'
 SINGLE: Final = RECIPES / 'chest_single.yaml'
 FOLDS: Final = 5
 IMAGE_SIZE_PX: Final = 160
+MEMBERS_VALIDATE_EVERY: Final = '400'  # at their end alone: nothing is chosen by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ def build(data: pathlib.Path, output: pathlib.Path, seeds: Sequence[int]) -> Ite
     yield bundle.name, asdict(train(dataset, bundle, '--seed', str(seed))) | validation(bundle)
   members = [output / f'member-{fold}' for fold in range(1, FOLDS + 1)]
   for fold, member in enumerate(members, 1):
-    cost = train(dataset, member, '--fold', str(fold), '--folds', str(FOLDS), '--seed', str(fold))
+    fold_of = ('--fold', str(fold), '--folds', str(FOLDS), '--seed', str(fold))
+    cost = train(dataset, member, *fold_of, '--validate_every', MEMBERS_VALIDATE_EVERY)
     yield member.name, asdict(cost) | validation(member)
   bundle = output / 'ensemble'
   yield bundle.name, asdict(ensemble(dataset, members, bundle)) | validation(bundle)
