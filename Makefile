@@ -10,7 +10,7 @@ DEBIAN := dcmtk default-jdk-headless openjph-tools shellcheck systemd
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test integration flink-execution crash-points soak lint lock templates bench bench-quick real best fuzz clean
+.PHONY: help setup demo test integration flink-execution devices crash-points soak lint lock templates bench bench-quick real best fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ flink-execution: $(INSTALLED) $(BIN)/beam-boot .cache/flink/.unpacked .venv-work
 
 crash-points: $(INSTALLED) ## nights killed at every change that they make, on disk and on an object store: 4 minutes
 	$(BIN)/python -m pytest tests/crash_points -s
+
+devices: $(INSTALLED) ## one device, two devices and two processes: 50 steps of cnn and EfficientNet-Lite0; ten minutes
+	$(BIN)/python -m pytest tests/devices --timeout 1800
 
 soak: $(INSTALLED) ## seven nights of 1,500 studies: rows, memory and time
 	$(BIN)/radbeam demo --overwrite --output bench-out/soak-demo
