@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from benchmarks.best import FOLDS, train
+from benchmarks.best import FOLDS, fold_flags, train
 
 VARIANTS: Final[Mapping[str, Sequence[str]]] = {
   'strong': (),
@@ -50,7 +50,7 @@ def ablate(dataset: pathlib.Path, output: pathlib.Path, folds: Sequence[int], st
     for name, variant in flags().items():
       bundle = output / f'{name.replace(" ", "-")}-{fold}'
       if not (bundle / 'bundle.json').exists():
-        train(dataset, bundle, '--fold', str(fold), '--folds', str(FOLDS), '--seed', str(fold), *length, *variant)
+        train(dataset, bundle, *fold_flags(fold), *length, *variant)
       for row, value in roc_auc(bundle).items():
         figures.setdefault(name, {}).setdefault(row, []).append(value)
       (output / 'ablation.json').write_text(json.dumps(figures, indent=2) + '\n')

@@ -63,6 +63,11 @@ def train(dataset: pathlib.Path, bundle: pathlib.Path, *more: str) -> Cost:
   return run('train', *target, '--config', str(SINGLE), '--name', bundle.name, *more)
 
 
+def fold_flags(fold: int) -> tuple[str, ...]:
+  """Of `radbeam train`: a fold, and a seed of its own."""
+  return ('--fold', str(fold), '--folds', str(FOLDS), '--seed', str(fold))
+
+
 def ensemble(dataset: pathlib.Path, members: Sequence[pathlib.Path], bundle: pathlib.Path) -> Cost:
   """One bundle of all members; each image is judged by the members that were not trained on it."""
   given = [part for member in members for part in ('--bundle', str(member))]
@@ -89,8 +94,7 @@ def build(data: pathlib.Path, output: pathlib.Path, seeds: Sequence[int]) -> Ite
     yield bundle.name, asdict(train(dataset, bundle, '--seed', str(seed))) | validation(bundle)
   members = [output / f'member-{fold}' for fold in range(1, FOLDS + 1)]
   for fold, member in enumerate(members, 1):
-    fold_of = ('--fold', str(fold), '--folds', str(FOLDS), '--seed', str(fold))
-    cost = train(dataset, member, *fold_of, '--validate_every', MEMBERS_VALIDATE_EVERY)
+    cost = train(dataset, member, *fold_flags(fold), '--validate_every', MEMBERS_VALIDATE_EVERY)
     yield member.name, asdict(cost) | validation(member)
   bundle = output / 'ensemble'
   yield bundle.name, asdict(ensemble(dataset, members, bundle)) | validation(bundle)

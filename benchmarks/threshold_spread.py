@@ -18,9 +18,9 @@ from model.ensemble_scores import SavedMember, mean_scorer
 from model.folds import as_trained
 from model.shifted_table import Shifted
 from model.shifted_validation import score_shifted
-from model.thresholds import ThresholdRule, choose_threshold
+from model.thresholds import BALANCED, YOUDEN, ThresholdRule, choose_threshold
 
-RULES: Final = (ThresholdRule('youden'), ThresholdRule('balanced'))
+RULES: Final = (YOUDEN, BALANCED)
 
 
 def resampled(images: NDArray[np.int64], count: int) -> Iterator[NDArray[np.int64]]:

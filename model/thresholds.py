@@ -45,6 +45,7 @@ class ThresholdRule:
 
 
 YOUDEN: Final = ThresholdRule()
+BALANCED: Final = ThresholdRule('balanced')
 
 
 def parse_rule(text: str) -> ThresholdRule:
@@ -58,7 +59,7 @@ def parse_rule(text: str) -> ThresholdRule:
   if text == 'youden':
     return YOUDEN
   if text == 'balanced':
-    return ThresholdRule('balanced')
+    return BALANCED
   if (aim := _AIM.fullmatch(text)) and (share := _number(aim[2])) is not None and 0 < share <= 1:
     return ThresholdRule('sensitivity' if aim[1] == 'sensitivity' else 'specificity', share)
   if (cost := _COST.fullmatch(text)) and (ratio := _number(cost[1])) is not None and ratio > 0:
