@@ -22,7 +22,6 @@ RECIPES: Final = pathlib.Path(__file__).parent.parent / 'recipes'
 SINGLE: Final = RECIPES / 'chest_single.yaml'
 FOLDS: Final = 5
 IMAGE_SIZE_PX: Final = 160
-MEMBERS_VALIDATE_EVERY: Final = '400'  # at their end alone: nothing is chosen by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def build(data: pathlib.Path, output: pathlib.Path, seeds: Sequence[int]) -> Ite
     yield bundle.name, asdict(train(dataset, bundle, '--seed', str(seed))) | validation(bundle)
   members = [output / f'member-{fold}' for fold in range(1, FOLDS + 1)]
   for fold, member in enumerate(members, 1):
-    cost = train(dataset, member, *fold_flags(fold), '--validate_every', MEMBERS_VALIDATE_EVERY)
+    cost = train(dataset, member, *fold_flags(fold))
     yield member.name, asdict(cost) | validation(member)
   bundle = output / 'ensemble'
   yield bundle.name, asdict(ensemble(dataset, members, bundle)) | validation(bundle)

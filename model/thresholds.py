@@ -34,9 +34,10 @@ class ThresholdRule:
       where a logistic regression of the class on the logarithm of the odds,
       either class weighing the same, says one half. Where classes are well
       apart the sum is flat and the highest one is chance; a curve is steadier
-      (Fluss, Faraggi and Reiser, Biometrical Journal 2005). `sensitivity` the highest threshold that still
-      finds that share of the cases; `specificity` the lowest that still
-      leaves that share of the others alone; `cost` the least harm.
+      (Fluss, Faraggi and Reiser, Biometrical Journal 2005). `sensitivity`
+      takes the highest threshold that still finds that share of the cases,
+      `specificity` the lowest that still leaves that share of the others
+      alone, `cost` the least harm.
     value: the share, or how many false alarms are as bad as one missed case.
   """
 
@@ -81,14 +82,14 @@ def choose_threshold(rule: ThresholdRule, positive: NDArray[np.bool_], scores: N
   Returns:
     One of the scores, for `balanced` any number, and for a specificity that no score reaches the next number above all.
   """
-  if rule.kind == 'youden':
-    return float(youden_threshold(positive, scores))
-  if rule.kind == 'balanced':
-    return _balanced(positive, scores)
   return _CHOICES[rule.kind](rule.value, positive, scores)
 
 
-def _balanced(positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
+def _for_the_highest_sum(_: float, positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
+  return float(youden_threshold(positive, scores))
+
+
+def _for_balance(_: float, positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
   if positive.all() or not positive.any():
     return float(youden_threshold(positive, scores))
   clipped = np.clip(scores.astype(np.float64), LEAST_SCORE, 1 - LEAST_SCORE)
@@ -119,7 +120,9 @@ def _for_cost(ratio: float, positive: NDArray[np.bool_], scores: NDArray[np.floa
   return float(candidates[np.argmin(ratio * missed + alarms)])
 
 
-_CHOICES: Final[dict[str, Callable[[float, NDArray[np.bool_], NDArray[np.floating]], float]]] = {
+_CHOICES: Final[dict[RuleKind, Callable[[float, NDArray[np.bool_], NDArray[np.floating]], float]]] = {
+  'youden': _for_the_highest_sum,
+  'balanced': _for_balance,
   'sensitivity': _for_sensitivity,
   'specificity': _for_specificity,
   'cost': _for_cost,

@@ -1,6 +1,6 @@
 """One device, two devices and two processes train the same network; chance is a matter of seeds, not of devices.
 
-Dropout alone is left out: each device draws its own.
+Dropout alone is left out: all devices draw the same masks, each for its share of the batch.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ EVERYTHING = {
   **{'average': 0.9, 'views': 'mirror', 'label_smoothing': 0.1},
 }
 CASES: dict[str, dict[str, Any]] = {
-  'cnn, SGD': {**PLAIN, 'optimizer': 'sgd', 'learning_rate': 0.01},
+  'cnn, SGD': {**PLAIN, 'optimizer': 'sgd', 'learning_rate': 1e-3},
   'cnn, AdamW': {**PLAIN, 'optimizer': 'adamw', 'learning_rate': 1e-3, 'weight_decay': 0.01},
   'cnn, everything': EVERYTHING,
   'Lite0, folded': {**LITE, 'batch_norm': 'folded', 'optimizer': 'adamw', 'learning_rate': 1e-5, 'clip_norm': 1.0},
@@ -78,7 +78,8 @@ def test_devices_and_processes_take_the_steps_of_one_device(found: Outcomes, cas
 @pytest.mark.parametrize('setup', SETUPS[1:])
 @pytest.mark.parametrize('case', CASES)
 def test_what_is_kept_and_how_it_is_validated_is_the_same(found: Outcomes, case: str, setup: str) -> None:
-  for what, tolerance in (('history', 1e-4), ('weights', 1e-3), ('scores', 1e-3), ('truth', 0)):
+  tolerances = {'epochs': 0, 'epoch_losses': 1e-3, 'roc_auc': 0.02, 'weights': 1e-3, 'scores': 1e-3, 'truth': 0}
+  for what, tolerance in tolerances.items():  # roundings reverse the order of two scores that are nearly the same
     np.testing.assert_allclose(
       of(found, setup, case, what), of(found, 'one device', case, what), rtol=tolerance, atol=tolerance, err_msg=what
     )
@@ -86,5 +87,5 @@ def test_what_is_kept_and_how_it_is_validated_is_the_same(found: Outcomes, case:
 
 @pytest.mark.parametrize('case', CASES)
 def test_both_processes_know_the_same_to_the_last_bit(found: Outcomes, case: str) -> None:
-  for what in ('losses', 'history', 'weights', 'scores', 'truth'):
+  for what in ('losses', 'epoch_losses', 'roc_auc', 'weights', 'scores', 'truth'):
     np.testing.assert_array_equal(of(found, SETUPS[2], case, what), of(found, SETUPS[3], case, what), err_msg=what)

@@ -53,7 +53,7 @@ def start(job: Job) -> subprocess.Popen[str]:
 
 
 def outcomes(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
-  """What a process found, for each training: losses, history, the kept weights and their scores; or an error."""
+  """What a process found, for each training: losses, epochs, the kept weights and their scores; or an error."""
   out, errors = process.communicate()
   assert process.returncode == 0, errors[-3000:]
   return [json.loads(line) for line in out.splitlines() if line.startswith('{')]
@@ -90,7 +90,9 @@ def _run(job: Job) -> None:
     weights = np.concatenate([weight.ravel() for weight in trained.network.get_weights()]).astype(np.float64)
     outcome = {
       'losses': watcher.losses,
-      'history': [[row.step, row.train_loss, row.train_auc, row.val_loss, row.val_auc] for row in trained.history],
+      'epochs': [row.step for row in trained.history],
+      'epoch_losses': [[row.train_loss, row.val_loss] for row in trained.history],
+      'roc_auc': [[row.train_auc, row.val_auc] for row in trained.history],
       'scores': trained.validation.scores[:, 1].tolist(),
       'truth': trained.validation.truth.tolist(),
       'weights': [np.abs(weights).mean(), *weights[:: max(1, len(weights) // 1000)]],
