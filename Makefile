@@ -107,7 +107,7 @@ flink-execution: $(INSTALLED) $(BIN)/beam-boot .cache/flink/.unpacked .venv-work
 crash-points: $(INSTALLED) ## nights killed at every change that they make, on disk and on an object store: 4 minutes
 	$(BIN)/python -m pytest tests/crash_points -s
 
-devices: $(INSTALLED) ## one device, two devices and two processes: 50 steps of cnn and EfficientNet-Lite0; ten minutes
+devices: $(INSTALLED) ## one device, two devices and two processes: 50 steps of cnn and EfficientNet-Lite0, a step of every network; twenty minutes
 	$(BIN)/python -m pytest tests/devices --timeout 1800
 
 soak: $(INSTALLED) ## seven nights of 1,500 studies: rows, memory and time
