@@ -8,7 +8,7 @@ and many take the same step (to rounding).
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import get_args
 
 import keras
 import numpy as np
@@ -17,14 +17,11 @@ from numpy.typing import NDArray
 
 from model.cluster import Cluster, ClusterError
 from model.recipe import StrategyName
-from model.signatures import both_columns
 
 # images and targets, for each device → loss, and for each device outputs and targets
 TrainStep = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
 
 Batch = tuple[tf.Tensor, tf.Tensor]
-
-_LEAST: Final = 1e-7  # the logarithm of 0 is not finite
 
 
 def make_strategy(name: StrategyName, cluster: Cluster | None = None) -> tf.distribute.Strategy:
@@ -85,11 +82,17 @@ def distribute(strategy: tf.distribute.Strategy, batches: tf.data.Dataset, proce
 def example_losses(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
   """Cross-entropy of each example, natural logarithm: float32 [N].
 
+  Of what the last layer of a network gives Keras knows the logits, and takes
+  them: the logarithm of a clipped probability has no gradient, and a network
+  that is certain of the wrong class would stay so.
+
   Args:
     outputs: [N, 1], the probability of the second of two classes, or [N, K].
     targets: float32 [N, K], what the network is to say; rows sum to 1.
   """
-  return -tf.reduce_sum(targets * tf.math.log(tf.clip_by_value(both_columns(outputs), _LEAST, 1.0)), axis=1)
+  if outputs.shape[1] == 1:
+    return keras.ops.binary_crossentropy(targets[:, 1:], outputs)[:, 0]
+  return keras.ops.categorical_crossentropy(targets, outputs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
