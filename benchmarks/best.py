@@ -20,7 +20,9 @@ from benchmarks.real_data import PATIENT
 
 RECIPES: Final = pathlib.Path(__file__).parent.parent / 'recipes'
 SINGLE: Final = RECIPES / 'chest_single.yaml'
-FOLDS: Final = 5
+MEMBERS: Final = tuple(f'efficientnet_lite{size}' for size in (0, 1, 2, 0, 1))  # a fold each
+FOLDS: Final = len(MEMBERS)
+MEMBER_STEPS: Final = '300'
 IMAGE_SIZE_PX: Final = 160
 
 
@@ -91,9 +93,10 @@ def build(data: pathlib.Path, output: pathlib.Path, seeds: Sequence[int]) -> Ite
   for seed in seeds:
     bundle = output / ('single' if seed == seeds[0] else f'single-{seed}')
     yield bundle.name, asdict(train(dataset, bundle, '--seed', str(seed))) | validation(bundle)
+  length = ('--steps', MEMBER_STEPS, '--validate_every', MEMBER_STEPS)
   members = [output / f'member-{fold}' for fold in range(1, FOLDS + 1)]
-  for fold, member in enumerate(members, 1):
-    cost = train(dataset, member, *fold_flags(fold))
+  for fold, (member, architecture) in enumerate(zip(members, MEMBERS, strict=True), 1):
+    cost = train(dataset, member, '--architecture', architecture, *fold_flags(fold), *length)
     yield member.name, asdict(cost) | validation(member)
   bundle = output / 'ensemble'
   yield bundle.name, asdict(ensemble(dataset, members, bundle)) | validation(bundle)

@@ -92,6 +92,12 @@ def check_sources(files: str, members: int, name: str, figures: Figures) -> None
   figures.check(f'distinct sources in {name}, of {members} members', distinct, distinct == members)
 
 
+def patient_of(member: str) -> str | None:
+  """As the name of a chest X-ray has it."""
+  match = re.search(PATIENT, member)
+  return match['patient'] if match else None
+
+
 def split_overlaps(index: str, crosswalk: str) -> int:
   """Patients in more than one split, the patient read anew from the member names."""
   splits: dict[str, set[str]] = defaultdict(set)
@@ -99,8 +105,7 @@ def split_overlaps(index: str, crosswalk: str) -> int:
     f"SELECT c.member, i.split FROM '{index}' i JOIN '{crosswalk}' c ON i.source_id = c.source_id WHERE i.status = 'ok'"
   )
   for member, split in rows:
-    match = re.search(PATIENT, member)
-    splits[match['patient'] if match else member].add(split)
+    splits[patient_of(member) or member].add(split)
   return sum(len(found) > 1 for found in splits.values())
 
 

@@ -1,0 +1,124 @@
+"""Which recipe holds on images of another source: the one measure made of training images that ranks recipes.
+
+  python -m benchmarks.other_source --data DIR --output DIR --variant strong --variant light
+
+`--data` holds the zips of the training images of Kermany et al. (2018). Their
+names tell two series of normal images and two kinds of pneumonia apart: networks
+are trained on the series `IM` and the patients with bacterial images, and
+evaluated on the series `NORMAL2` and the patients that have viral ones alone.
+Trains each variant of the recipe for chest radiographs for fewer steps than it
+has, by its seeds, and writes `other_source.json`. A bundle that is there already
+is not trained again.
+"""
+
+import argparse
+import csv
+import json
+import pathlib
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from benchmarks.ablation import flags as augmentations
+from benchmarks.best import IMAGE_SIZE_PX, run, train
+from benchmarks.real_data import patient_of
+
+Source = Literal['known', 'other']
+
+VAL_FRACTION: Final[Mapping[Source, str]] = {'known': '0.1', 'other': '0'}
+
+VARIANTS: Final[Mapping[str, Sequence[str]]] = augmentations() | {
+  'mixup': ('--mixup', '0.4'),
+  'cutmix': ('--cutmix', '1'),
+  'efficientnet_lite1': ('--architecture', 'efficientnet_lite1'),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+  """An image of a zip, by its name."""
+
+  name: str
+  label: str
+  patient: str
+
+
+def members(zips: Iterable[pathlib.Path]) -> Iterator[Member]:
+  """The images; the folder is the label."""
+  for path in zips:
+    with zipfile.ZipFile(path) as archive:
+      for name in archive.namelist():
+        if patient := patient_of(name):
+          yield Member(name, pathlib.PurePosixPath(name).parent.name, patient)
+
+
+def by_source(images: Iterable[Member]) -> dict[Source, list[Member]]:
+  """Whole patients."""
+  patients: dict[str, list[Member]] = defaultdict(list)
+  for image in images:
+    patients[image.patient].append(image)
+  sources: dict[Source, list[Member]] = {'known': [], 'other': []}
+  for patient, own in patients.items():
+    known = patient.startswith('IM') or any('bacteria' in image.name for image in own)
+    sources['known' if known else 'other'] += own
+  return sources
+
+
+def ingest(zips: Sequence[pathlib.Path], images: Sequence[Member], dataset: pathlib.Path, val_fraction: str) -> None:
+  """Makes a dataset of some of the images."""
+  labels = dataset.with_suffix('.csv')
+  with labels.open('w', encoding='utf-8', newline='') as file:
+    writer = csv.writer(file)
+    writer.writerow(('member', 'label', 'patient'))
+    writer.writerows((image.name, image.label, image.patient) for image in images)
+  inputs = [part for path in zips for part in ('--input', str(path))]
+  target = ['--output', str(dataset), '--image_size', str(IMAGE_SIZE_PX), '--overwrite']
+  splits = ['--val_fraction', val_fraction, '--test_fraction', '0']
+  run('ingest', *inputs, '--labels', str(labels), *splits, *target)
+
+
+def ingest_both(data: pathlib.Path, output: pathlib.Path) -> dict[Source, pathlib.Path]:
+  """A dataset of either source."""
+  zips = sorted(data.rglob('*.zip'))
+  datasets: dict[Source, pathlib.Path] = {'known': output / 'known', 'other': output / 'other'}
+  for source, images in by_source(members(zips)).items():
+    if not (datasets[source] / 'dataset.json').exists():
+      ingest(zips, images, datasets[source], VAL_FRACTION[source])
+  return datasets
+
+
+def evaluate(bundle: pathlib.Path, dataset: pathlib.Path) -> dict[str, Any]:
+  """ROC AUC with its interval on the other source, and accuracy at the threshold of the bundle."""
+  report = bundle.with_name(f'{bundle.name}-other')
+  if not (report / 'metrics.json').exists():
+    run('evaluate', '--bundle', str(bundle), '--dataset', str(dataset), '--split', 'train', '--output', str(report))
+  summary: dict[str, Any] = json.loads((report / 'metrics.json').read_text())['summary']
+  return summary
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument('--data', type=pathlib.Path, required=True, help='folder with the zips of the training images')
+  parser.add_argument('--output', type=pathlib.Path, required=True)
+  parser.add_argument('--variant', choices=VARIANTS, action='append', help='may be given several times; all of them')
+  parser.add_argument('--seeds', type=int, nargs='+', default=[1, 2])
+  parser.add_argument('--steps', type=int, default=250)
+  given = parser.parse_args()
+  given.output.mkdir(parents=True, exist_ok=True)
+  datasets = ingest_both(given.data, given.output)
+  length = ('--steps', str(given.steps), '--validate_every', str(given.steps))
+  found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+  for name in given.variant or VARIANTS:
+    for seed in given.seeds:
+      bundle = given.output / f'{name.replace(" ", "-")}-{seed}'
+      if not (bundle / 'bundle.json').exists():
+        train(datasets['known'], bundle, '--seed', str(seed), *length, *VARIANTS[name])
+      found[name].append(evaluate(bundle, datasets['other']))
+      print(name, json.dumps(found[name][-1]), flush=True)
+      (given.output / 'other_source.json').write_text(json.dumps(found, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+  main()
