@@ -1,4 +1,4 @@
-"""Which parts of the strong augmentation matter: the recipe for chest radiographs without each of its groups.
+"""Which parts of the strong augmentation matter: the recipe for chest radiographs with all groups, and without each.
 
 `python -m benchmarks.ablation --dataset DIR --output DIR` trains each variant
 once for each of three folds of the patients, each fold with a seed of its own,
@@ -14,7 +14,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from benchmarks.best import FOLDS, fold_flags, train
+import yaml
+
+from benchmarks.best import FOLDS, SINGLE, fold_flags, train
 
 VARIANTS: Final[Mapping[str, Sequence[str]]] = {
   'strong': (),
@@ -36,6 +38,15 @@ def flags() -> dict[str, list[str]]:
   return without | {name: ['--augment', name] for name in OTHER_STRENGTHS}
 
 
+def recipe_with_all_parts(folder: pathlib.Path) -> pathlib.Path:
+  """The recipe for chest radiographs, of which no part of the augmentation is left out; a file in the folder."""
+  recipe = yaml.safe_load(SINGLE.read_text())
+  del recipe['augment_without']
+  path = folder / 'strong.yaml'
+  path.write_text(yaml.safe_dump(recipe))
+  return path
+
+
 def roc_auc(bundle: pathlib.Path) -> dict[str, float]:
   """By row of the table of shifted validation."""
   table = json.loads((bundle / 'evaluation/shifted.json').read_text())
@@ -45,12 +56,13 @@ def roc_auc(bundle: pathlib.Path) -> dict[str, float]:
 def ablate(dataset: pathlib.Path, output: pathlib.Path, folds: Sequence[int], steps: int) -> Figures:
   """Trains what is not there yet; by variant and row, a figure a fold."""
   figures: Figures = {}
+  recipe = recipe_with_all_parts(output)
   length = ('--steps', str(steps), '--validate_every', str(steps), '--views', 'one')
   for fold in folds:
     for name, variant in flags().items():
       bundle = output / f'{name.replace(" ", "-")}-{fold}'
       if not (bundle / 'bundle.json').exists():
-        train(dataset, bundle, *fold_flags(fold), *length, *variant)
+        train(dataset, bundle, *fold_flags(fold), *length, *variant, recipe=recipe)
       for row, value in roc_auc(bundle).items():
         figures.setdefault(name, {}).setdefault(row, []).append(value)
       (output / 'ablation.json').write_text(json.dumps(figures, indent=2) + '\n')

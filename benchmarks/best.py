@@ -58,10 +58,10 @@ def ingest(data: pathlib.Path, dataset: pathlib.Path) -> Cost:
   return run('ingest', *inputs, '--labels', 'folder', *splits, *size, '--output', str(dataset), '--overwrite')
 
 
-def train(dataset: pathlib.Path, bundle: pathlib.Path, *more: str) -> Cost:
-  """One network by its recipe."""
+def train(dataset: pathlib.Path, bundle: pathlib.Path, *more: str, recipe: pathlib.Path = SINGLE) -> Cost:
+  """One network by a recipe."""
   target = ['--dataset', str(dataset), '--bundle', str(bundle), '--overwrite']
-  return run('train', *target, '--config', str(SINGLE), '--name', bundle.name, *more)
+  return run('train', *target, '--config', str(recipe), '--name', bundle.name, *more)
 
 
 def fold_flags(fold: int) -> tuple[str, ...]:

@@ -1,14 +1,14 @@
-"""Which recipe holds on images of another source: the one measure made of training images that ranks recipes.
+"""Which augmentation holds on images of another source: training images that were taken apart by their names.
 
-  python -m benchmarks.other_source --data DIR --output DIR --variant strong --variant light
+  python -m benchmarks.other_source --data DIR --output DIR --variant strong --variant 'without geometry'
 
 `--data` holds the zips of the training images of Kermany et al. (2018). Their
 names tell two series of normal images and two kinds of pneumonia apart: networks
 are trained on the series `IM` and the patients with bacterial images, and
 evaluated on the series `NORMAL2` and the patients that have viral ones alone.
-Trains each variant of the recipe for chest radiographs for fewer steps than it
-has, by its seeds, and writes `other_source.json`. A bundle that is there already
-is not trained again.
+Trains each variant of `benchmarks.ablation` for fewer steps than the recipe has,
+once a seed, and writes `other_source.json`. A bundle that is there already is not
+trained again.
 """
 
 import argparse
@@ -21,19 +21,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from benchmarks.ablation import flags as augmentations
+from benchmarks.ablation import flags, recipe_with_all_parts
 from benchmarks.best import IMAGE_SIZE_PX, run, train
 from benchmarks.real_data import patient_of
 
 Source = Literal['known', 'other']
 
 VAL_FRACTION: Final[Mapping[Source, str]] = {'known': '0.1', 'other': '0'}
-
-VARIANTS: Final[Mapping[str, Sequence[str]]] = augmentations() | {
-  'mixup': ('--mixup', '0.4'),
-  'cutmix': ('--cutmix', '1'),
-  'efficientnet_lite1': ('--architecture', 'efficientnet_lite1'),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,31 +84,33 @@ def ingest_both(data: pathlib.Path, output: pathlib.Path) -> dict[Source, pathli
 
 
 def evaluate(bundle: pathlib.Path, dataset: pathlib.Path) -> dict[str, Any]:
-  """ROC AUC with its interval on the other source, and accuracy at the threshold of the bundle."""
+  """ROC AUC on the other source, and sensitivity (recall) and specificity at the threshold of the bundle."""
   report = bundle.with_name(f'{bundle.name}-other')
   if not (report / 'metrics.json').exists():
     run('evaluate', '--bundle', str(bundle), '--dataset', str(dataset), '--split', 'train', '--output', str(report))
-  summary: dict[str, Any] = json.loads((report / 'metrics.json').read_text())['summary']
-  return summary
+  metrics: dict[str, Any] = json.loads((report / 'metrics.json').read_text())['metrics']
+  return {name: metrics['summary'][name] for name in ('roc_auc', 'recall', 'specificity')}
 
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--data', type=pathlib.Path, required=True, help='folder with the zips of the training images')
   parser.add_argument('--output', type=pathlib.Path, required=True)
-  parser.add_argument('--variant', choices=VARIANTS, action='append', help='may be given several times; all of them')
+  parser.add_argument('--variant', choices=flags(), action='append', help='may be given several times; all of them')
   parser.add_argument('--seeds', type=int, nargs='+', default=[1, 2])
   parser.add_argument('--steps', type=int, default=250)
   given = parser.parse_args()
   given.output.mkdir(parents=True, exist_ok=True)
   datasets = ingest_both(given.data, given.output)
+  recipe = recipe_with_all_parts(given.output)
   length = ('--steps', str(given.steps), '--validate_every', str(given.steps))
+  variants = flags()
   found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-  for name in given.variant or VARIANTS:
+  for name in given.variant or variants:
     for seed in given.seeds:
       bundle = given.output / f'{name.replace(" ", "-")}-{seed}'
       if not (bundle / 'bundle.json').exists():
-        train(datasets['known'], bundle, '--seed', str(seed), *length, *VARIANTS[name])
+        train(datasets['known'], bundle, '--seed', str(seed), *length, *variants[name], recipe=recipe)
       found[name].append(evaluate(bundle, datasets['other']))
       print(name, json.dumps(found[name][-1]), flush=True)
       (given.output / 'other_source.json').write_text(json.dumps(found, indent=2) + '\n')
