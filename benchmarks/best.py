@@ -47,15 +47,24 @@ def run(*arguments: str) -> Cost:
   return Cost(round(cpu_s / 60, 2), round((time.monotonic() - started) / 60, 2))
 
 
-def ingest(data: pathlib.Path, dataset: pathlib.Path) -> Cost:
-  """All images are for training and validation: the official test split is elsewhere."""
+def zips_in(data: pathlib.Path) -> list[pathlib.Path]:
+  """The archives of the training images.
+
+  Raises:
+    SystemExit: if there is none.
+  """
   zips = sorted(data.rglob('*.zip'))
   if not zips:
     raise SystemExit(f'{data} holds no zip; give the folder with the zips of the training images')
+  return zips
+
+
+def ingest(zips: Sequence[pathlib.Path], dataset: pathlib.Path, labels: str, val_fraction: str, *more: str) -> Cost:
+  """All images are for training and validation: the official test split is elsewhere."""
   inputs = [part for path in zips for part in ('--input', str(path))]
-  splits = ['--patient_pattern', PATIENT, '--val_fraction', '0.1', '--test_fraction', '0']
-  size = ['--image_size', str(IMAGE_SIZE_PX)]
-  return run('ingest', *inputs, '--labels', 'folder', *splits, *size, '--output', str(dataset), '--overwrite')
+  splits = ['--val_fraction', val_fraction, '--test_fraction', '0']
+  target = ['--image_size', str(IMAGE_SIZE_PX), '--output', str(dataset), '--overwrite']
+  return run('ingest', *inputs, '--labels', labels, *splits, *target, *more)
 
 
 def train(dataset: pathlib.Path, bundle: pathlib.Path, *more: str, recipe: pathlib.Path = SINGLE) -> Cost:
@@ -89,7 +98,7 @@ def validation(bundle: pathlib.Path) -> dict[str, Any]:
 def build(data: pathlib.Path, output: pathlib.Path, seeds: Sequence[int]) -> Iterator[tuple[str, dict[str, Any]]]:
   """Everything, one result after the other."""
   dataset = output / 'dataset'
-  yield 'ingest', asdict(ingest(data, dataset))
+  yield 'ingest', asdict(ingest(zips_in(data), dataset, 'folder', '0.1', '--patient_pattern', PATIENT))
   for seed in seeds:
     bundle = output / ('single' if seed == seeds[0] else f'single-{seed}')
     yield bundle.name, asdict(train(dataset, bundle, '--seed', str(seed))) | validation(bundle)

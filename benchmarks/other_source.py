@@ -17,12 +17,12 @@ import json
 import pathlib
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from benchmarks.ablation import flags, recipe_with_all_parts
-from benchmarks.best import IMAGE_SIZE_PX, run, train
+from benchmarks.best import ingest, run, train, zips_in
 from benchmarks.real_data import patient_of
 
 Source = Literal['known', 'other']
@@ -60,26 +60,23 @@ def by_source(images: Iterable[Member]) -> dict[Source, list[Member]]:
   return sources
 
 
-def ingest(zips: Sequence[pathlib.Path], images: Sequence[Member], dataset: pathlib.Path, val_fraction: str) -> None:
-  """Makes a dataset of some of the images."""
-  labels = dataset.with_suffix('.csv')
-  with labels.open('w', encoding='utf-8', newline='') as file:
+def write_labels(images: Iterable[Member], path: pathlib.Path) -> None:
+  """The labels of some images, in the form of `radbeam ingest`; it skips all others."""
+  with path.open('w', encoding='utf-8', newline='') as file:
     writer = csv.writer(file)
     writer.writerow(('member', 'label', 'patient'))
     writer.writerows((image.name, image.label, image.patient) for image in images)
-  inputs = [part for path in zips for part in ('--input', str(path))]
-  target = ['--output', str(dataset), '--image_size', str(IMAGE_SIZE_PX), '--overwrite']
-  splits = ['--val_fraction', val_fraction, '--test_fraction', '0']
-  run('ingest', *inputs, '--labels', str(labels), *splits, *target)
 
 
 def ingest_both(data: pathlib.Path, output: pathlib.Path) -> dict[Source, pathlib.Path]:
   """A dataset of either source."""
-  zips = sorted(data.rglob('*.zip'))
+  zips = zips_in(data)
   datasets: dict[Source, pathlib.Path] = {'known': output / 'known', 'other': output / 'other'}
   for source, images in by_source(members(zips)).items():
     if not (datasets[source] / 'dataset.json').exists():
-      ingest(zips, images, datasets[source], VAL_FRACTION[source])
+      labels = output / f'{source}.csv'
+      write_labels(images, labels)
+      ingest(zips, datasets[source], str(labels), VAL_FRACTION[source])
   return datasets
 
 
