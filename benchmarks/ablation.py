@@ -14,9 +14,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import yaml
-
-from benchmarks.best import FOLDS, SINGLE, fold_flags, train
+from benchmarks.best import FOLDS, fold_flags, recipe_with_all_parts, train
 
 VARIANTS: Final[Mapping[str, Sequence[str]]] = {
   'strong': (),
@@ -36,15 +34,6 @@ def flags() -> dict[str, list[str]]:
   """Of `radbeam train`, by variant."""
   without = {name: [word for part in parts for word in ('--augment_without', part)] for name, parts in VARIANTS.items()}
   return without | {name: ['--augment', name] for name in OTHER_STRENGTHS}
-
-
-def recipe_with_all_parts(folder: pathlib.Path) -> pathlib.Path:
-  """The recipe for chest radiographs, of which no part of the augmentation is left out; a file in the folder."""
-  recipe = yaml.safe_load(SINGLE.read_text())
-  del recipe['augment_without']
-  path = folder / 'strong.yaml'
-  path.write_text(yaml.safe_dump(recipe))
-  return path
 
 
 def roc_auc(bundle: pathlib.Path) -> dict[str, float]:

@@ -21,8 +21,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from benchmarks.ablation import flags, recipe_with_all_parts
-from benchmarks.best import ingest, run, train, zips_in
+from benchmarks.ablation import flags
+from benchmarks.best import ingest, recipe_with_all_parts, run, train, zips_in
 from benchmarks.real_data import patient_of
 
 Source = Literal['known', 'other']
