@@ -42,6 +42,12 @@ def roc_auc(bundle: pathlib.Path) -> dict[str, float]:
   return {row['name']: row['roc_auc'] for row in table['rows'] if row['name'] in ROWS}
 
 
+def train_missing(dataset: pathlib.Path, bundle: pathlib.Path, *more: str, recipe: pathlib.Path) -> None:
+  """One network by a recipe, unless its bundle is there."""
+  if not (bundle / 'bundle.json').exists():
+    train(dataset, bundle, *more, recipe=recipe)
+
+
 def ablate(dataset: pathlib.Path, output: pathlib.Path, folds: Sequence[int], steps: int) -> Figures:
   """Trains what is not there yet; by variant and row, a figure a fold."""
   figures: Figures = {}
@@ -50,8 +56,7 @@ def ablate(dataset: pathlib.Path, output: pathlib.Path, folds: Sequence[int], st
   for fold in folds:
     for name, variant in flags().items():
       bundle = output / f'{name.replace(" ", "-")}-{fold}'
-      if not (bundle / 'bundle.json').exists():
-        train(dataset, bundle, *fold_flags(fold), *length, *variant, recipe=recipe)
+      train_missing(dataset, bundle, *fold_flags(fold), *length, *variant, recipe=recipe)
       for row, value in roc_auc(bundle).items():
         figures.setdefault(name, {}).setdefault(row, []).append(value)
       (output / 'ablation.json').write_text(json.dumps(figures, indent=2) + '\n')

@@ -22,13 +22,23 @@ from benchmarks.real_data import PATIENT
 
 RECIPES: Final = pathlib.Path(__file__).parent.parent / 'recipes'
 SINGLE: Final = RECIPES / 'chest_single.yaml'
-WITH_GEOMETRY: Final = ('--architecture', 'efficientnet_lite0', '--views', 'mirror')
-WITHOUT: Final = ('--steps', '300', '--validate_every', '300', '--architecture')
-LITE1: Final = (*WITHOUT, 'efficientnet_lite1')
-LITE2: Final = (*WITHOUT, 'efficientnet_lite2')
-MEMBERS: Final = (WITH_GEOMETRY, LITE1, LITE2, WITH_GEOMETRY, LITE1)  # a fold each; errors that differ cancel out
-FOLDS: Final = len(MEMBERS)
 IMAGE_SIZE_PX: Final = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+  """How a member of the ensemble differs from the single network: by flags, and by all parts of the augmentation."""
+
+  flags: tuple[str, ...]
+  all_parts: bool = False
+
+
+_SHORT: Final = ('--steps', '300', '--validate_every', '300')
+LITE0: Final = Member(('--views', 'mirror'), all_parts=True)
+LITE1: Final = Member(('--architecture', 'efficientnet_lite1', *_SHORT))
+LITE2: Final = Member(('--architecture', 'efficientnet_lite2', *_SHORT))
+MEMBERS: Final = (LITE0, LITE1, LITE2, LITE0, LITE1)  # a fold each; errors that differ cancel out
+FOLDS: Final = len(MEMBERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +126,14 @@ def build(data: pathlib.Path, output: pathlib.Path, seeds: Sequence[int]) -> Ite
   for seed in seeds:
     bundle = output / ('single' if seed == seeds[0] else f'single-{seed}')
     yield bundle.name, asdict(train(dataset, bundle, '--seed', str(seed))) | validation(bundle)
-  members = [output / f'member-{fold}' for fold in range(1, FOLDS + 1)]
-  for fold, (member, flags) in enumerate(zip(members, MEMBERS, strict=True), 1):
-    recipe = recipe_with_all_parts(output) if flags is WITH_GEOMETRY else SINGLE
-    cost = train(dataset, member, *fold_flags(fold), *flags, recipe=recipe)
-    yield member.name, asdict(cost) | validation(member)
+  all_parts = recipe_with_all_parts(output)
+  bundles = [output / f'member-{fold}' for fold in range(1, FOLDS + 1)]
+  for fold, (bundle, member) in enumerate(zip(bundles, MEMBERS, strict=True), 1):
+    recipe = all_parts if member.all_parts else SINGLE
+    cost = train(dataset, bundle, *fold_flags(fold), *member.flags, recipe=recipe)
+    yield bundle.name, asdict(cost) | validation(bundle)
   bundle = output / 'ensemble'
-  yield bundle.name, asdict(ensemble(dataset, members, bundle)) | validation(bundle)
+  yield bundle.name, asdict(ensemble(dataset, bundles, bundle)) | validation(bundle)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ trained again.
 
 import argparse
 import csv
+import itertools
 import json
 import pathlib
 import zipfile
@@ -21,8 +22,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from benchmarks.ablation import flags
-from benchmarks.best import ingest, recipe_with_all_parts, run, train, zips_in
+from benchmarks.ablation import flags, train_missing
+from benchmarks.best import ingest, recipe_with_all_parts, run, zips_in
 from benchmarks.real_data import patient_of
 
 Source = Literal['known', 'other']
@@ -89,6 +90,18 @@ def evaluate(bundle: pathlib.Path, dataset: pathlib.Path) -> dict[str, Any]:
   return {name: metrics['summary'][name] for name in ('roc_auc', 'recall', 'specificity')}
 
 
+def compare(
+  data: pathlib.Path, output: pathlib.Path, variants: Iterable[str], seeds: Iterable[int], steps: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+  """Trains and evaluates what is not there yet, each variant once a seed."""
+  datasets, recipe, every = ingest_both(data, output), recipe_with_all_parts(output), flags()
+  length = ('--steps', str(steps), '--validate_every', str(steps))
+  for name, seed in itertools.product(variants, seeds):
+    bundle = output / f'{name.replace(" ", "-")}-{seed}'
+    train_missing(datasets['known'], bundle, '--seed', str(seed), *length, *every[name], recipe=recipe)
+    yield name, evaluate(bundle, datasets['other'])
+
+
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--data', type=pathlib.Path, required=True, help='folder with the zips of the training images')
@@ -98,19 +111,11 @@ def main() -> None:
   parser.add_argument('--steps', type=int, default=250)
   given = parser.parse_args()
   given.output.mkdir(parents=True, exist_ok=True)
-  datasets = ingest_both(given.data, given.output)
-  recipe = recipe_with_all_parts(given.output)
-  length = ('--steps', str(given.steps), '--validate_every', str(given.steps))
-  variants = flags()
   found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-  for name in given.variant or variants:
-    for seed in given.seeds:
-      bundle = given.output / f'{name.replace(" ", "-")}-{seed}'
-      if not (bundle / 'bundle.json').exists():
-        train(datasets['known'], bundle, '--seed', str(seed), *length, *variants[name], recipe=recipe)
-      found[name].append(evaluate(bundle, datasets['other']))
-      print(name, json.dumps(found[name][-1]), flush=True)
-      (given.output / 'other_source.json').write_text(json.dumps(found, indent=2) + '\n')
+  for name, figures in compare(given.data, given.output, given.variant or flags(), given.seeds, given.steps):
+    found[name].append(figures)
+    print(name, json.dumps(figures), flush=True)
+    (given.output / 'other_source.json').write_text(json.dumps(found, indent=2) + '\n')
 
 
 if __name__ == '__main__':

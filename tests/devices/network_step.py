@@ -17,6 +17,7 @@ from model.distribution import Learning, distribute, make_train_step
 from model.networks.options import NetworkOptions
 from model.networks.registry import ARCHITECTURES, build_network
 from model.workers import Workers
+from tests.model.training_process import make_devices
 
 Array = NDArray[Any]
 
@@ -61,13 +62,12 @@ def steps(architecture: str, workers: Workers) -> dict[str, Array]:
 def _share(images: Array, workers: Workers) -> tf.data.Dataset:
   targets = np.eye(2, dtype=np.float32)[np.arange(BATCH) % 2]
   own = workers.share.of_batch(BATCH)
-  whole = tf.data.Dataset.from_tensor_slices((images.astype(np.float32), targets)).batch(BATCH, drop_remainder=True)
-  return whole.map(lambda images, targets: (images[own.start : own.stop], targets[own.start : own.stop]))
+  examples = tf.data.Dataset.from_tensor_slices((images.astype(np.float32)[own], targets[own]))
+  return examples.batch(len(own), drop_remainder=True)
 
 
 def main(folder: str, devices: str, index: str = '', addresses: str = '') -> None:
-  cpu = tf.config.list_physical_devices('CPU')[0]
-  tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(devices))
+  make_devices(int(devices))
   if addresses:
     workers = Workers('multi_worker', Cluster(parse_workers(addresses), int(index)))
   else:

@@ -7,17 +7,15 @@ batch norm over a device's own share the loss changes by 0.1 and more, that of
 `cnn` by 3e-4.
 """
 
-import os
 import pathlib
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from model.networks.registry import ARCHITECTURES
-from tests.model.training_process import ROOT, free_addresses
+from tests.model.training_process import free_addresses, output_of, start_module
 
 SETUPS = ('one device', 'two devices', 'chief of two', 'other of two')
 ROUNDINGS = 10  # that a sum in another order may come to
@@ -28,23 +26,16 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
   """A folder for each setup, with a file for each network."""
   folder = tmp_path_factory.mktemp('steps')
   addresses = ','.join(free_addresses(2))
-  _end(_start(folder / SETUPS[0], '1'))
-  _end(_start(folder / SETUPS[1], '2'))
+  output_of(_start(folder / SETUPS[0], '1'))
+  output_of(_start(folder / SETUPS[1], '2'))
   for process in [_start(folder / setup, '1', index, addresses) for index, setup in zip('01', SETUPS[2:], strict=True)]:
-    _end(process)
+    output_of(process)
   return folder
 
 
 def _start(folder: pathlib.Path, *flags: str) -> subprocess.Popen[str]:
   folder.mkdir()
-  command = [sys.executable, '-m', 'tests.devices.network_step', str(folder), *flags]
-  environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
-  return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-  _, errors = process.communicate()
-  assert process.returncode == 0, errors[-3000:]
+  return start_module('tests.devices.network_step', str(folder), *flags)
 
 
 def read(steps: pathlib.Path, setup: str, architecture: str, images: str) -> tuple[float, NDArray[np.float64]]:

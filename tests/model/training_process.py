@@ -47,21 +47,38 @@ def free_addresses(count: int) -> list[str]:
 
 def start(job: Job) -> subprocess.Popen[str]:
   """Starts a process; another at the same time does not wait for it."""
-  command = [sys.executable, '-m', 'tests.model.training_process', json.dumps(dataclasses.asdict(job))]
+  return start_module('tests.model.training_process', json.dumps(dataclasses.asdict(job)))
+
+
+def start_module(name: str, *arguments: str) -> subprocess.Popen[str]:
+  """Starts a module as a process that says little."""
+  command = [sys.executable, '-m', name, *arguments]
   environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3', 'GRPC_VERBOSITY': 'ERROR'}
   return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
 
 
-def outcomes(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
-  """What a process found, for each training: losses, epochs, the kept weights and their scores; or an error."""
+def output_of(process: subprocess.Popen[str]) -> str:
+  """Waits for a process, which must end with 0."""
   out, errors = process.communicate()
   assert process.returncode == 0, errors[-3000:]
-  return [json.loads(line) for line in out.splitlines() if line.startswith('{')]
+  return out
+
+
+def outcomes(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+  """What a process found, for each training: losses, epochs, the kept weights and their scores; or an error."""
+  return [json.loads(line) for line in output_of(process).splitlines() if line.startswith('{')]
+
+
+def make_devices(count: int) -> None:
+  """Divides the CPU into logical devices; before TensorFlow does anything."""
+  import tensorflow as tf
+
+  cpu = tf.config.list_physical_devices('CPU')[0]
+  tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
 
 
 def _run(job: Job) -> None:
   import numpy as np
-  import tensorflow as tf
 
   from model.cluster import Cluster, ClusterError
   from model.dataset import open_dataset
@@ -77,8 +94,7 @@ def _run(job: Job) -> None:
       self.losses.append(loss)
 
   if job.devices > 1:
-    cpu = tf.config.list_physical_devices('CPU')[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * job.devices)
+    make_devices(job.devices)
   workers = Workers('multi_worker', Cluster(tuple(job.workers), job.index)) if job.workers else None
   for fields in job.recipes:
     watcher = Noting()
