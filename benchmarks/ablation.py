@@ -14,10 +14,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from benchmarks.best import FOLDS, fold_flags, recipe_with_all_parts, train
+from benchmarks.best import ALL_PARTS, fold_flags, train
 
+FOLDS: Final = 5
 VARIANTS: Final[Mapping[str, Sequence[str]]] = {
-  'strong': (),
   'without geometry': ('mirror', 'rotation_degrees', 'zoom', 'aspect', 'shear', 'shift'),
   'without equalisation': ('clahe', 'equalise'),
   'without sharpness': ('blur', 'resample', 'sharpen'),
@@ -25,7 +25,7 @@ VARIANTS: Final[Mapping[str, Sequence[str]]] = {
   'without noise': ('noise',),
   'without objects': ('boxes', 'borders', 'markers'),
 }
-OTHER_STRENGTHS: Final = ('light', 'none')
+STRENGTHS: Final = ('strong', 'light', 'none')
 ROWS: Final = ('as it is', 'pooled', 'all at once')
 Figures = dict[str, dict[str, list[float]]]
 
@@ -33,7 +33,8 @@ Figures = dict[str, dict[str, list[float]]]
 def flags() -> dict[str, list[str]]:
   """Of `radbeam train`, by variant."""
   without = {name: [word for part in parts for word in ('--augment_without', part)] for name, parts in VARIANTS.items()}
-  return without | {name: ['--augment', name] for name in OTHER_STRENGTHS}
+  strengths = {name: ['--augment', name, *ALL_PARTS] for name in STRENGTHS}
+  return strengths | without
 
 
 def roc_auc(bundle: pathlib.Path) -> dict[str, float]:
@@ -42,21 +43,20 @@ def roc_auc(bundle: pathlib.Path) -> dict[str, float]:
   return {row['name']: row['roc_auc'] for row in table['rows'] if row['name'] in ROWS}
 
 
-def train_missing(dataset: pathlib.Path, bundle: pathlib.Path, *more: str, recipe: pathlib.Path) -> None:
-  """One network by a recipe, unless its bundle is there."""
+def train_missing(dataset: pathlib.Path, bundle: pathlib.Path, *more: str) -> None:
+  """One network, unless its bundle is there."""
   if not (bundle / 'bundle.json').exists():
-    train(dataset, bundle, *more, recipe=recipe)
+    train(dataset, bundle, *more)
 
 
 def ablate(dataset: pathlib.Path, output: pathlib.Path, folds: Sequence[int], steps: int) -> Figures:
   """Trains what is not there yet; by variant and row, a figure a fold."""
   figures: Figures = {}
-  recipe = recipe_with_all_parts(output)
   length = ('--steps', str(steps), '--validate_every', str(steps), '--views', 'one')
   for fold in folds:
     for name, variant in flags().items():
       bundle = output / f'{name.replace(" ", "-")}-{fold}'
-      train_missing(dataset, bundle, *fold_flags(fold), *length, *variant, recipe=recipe)
+      train_missing(dataset, bundle, *fold_flags(fold, FOLDS), *length, *variant)
       for row, value in roc_auc(bundle).items():
         figures.setdefault(name, {}).setdefault(row, []).append(value)
       (output / 'ablation.json').write_text(json.dumps(figures, indent=2) + '\n')

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from benchmarks.ablation import flags, train_missing
-from benchmarks.best import ingest, recipe_with_all_parts, run, zips_in
+from benchmarks.best import ingest, run, zips_in
 from benchmarks.real_data import patient_of
 
 Source = Literal['known', 'other']
@@ -94,11 +94,11 @@ def compare(
   data: pathlib.Path, output: pathlib.Path, variants: Iterable[str], seeds: Iterable[int], steps: int
 ) -> Iterator[tuple[str, dict[str, Any]]]:
   """Trains and evaluates what is not there yet, each variant once a seed."""
-  datasets, recipe, every = ingest_both(data, output), recipe_with_all_parts(output), flags()
+  datasets, every = ingest_both(data, output), flags()
   length = ('--steps', str(steps), '--validate_every', str(steps))
   for name, seed in itertools.product(variants, seeds):
     bundle = output / f'{name.replace(" ", "-")}-{seed}'
-    train_missing(datasets['known'], bundle, '--seed', str(seed), *length, *every[name], recipe=recipe)
+    train_missing(datasets['known'], bundle, '--seed', str(seed), *length, *every[name])
     yield name, evaluate(bundle, datasets['other'])
 
 

@@ -7,7 +7,6 @@ the most that is wanted.
 """
 
 import argparse
-import dataclasses
 import itertools
 import statistics
 import time
@@ -15,7 +14,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from benchmarks.best import SINGLE
+from benchmarks.best import ALL_PARTS, RECIPE
 from model.dataset import Dataset, open_dataset
 from model.distribution import Learning, TrainStep, make_strategy, make_train_step
 from model.input_data import InputPipeline, class_weights
@@ -30,9 +29,10 @@ Batch = tuple[tf.Tensor, tf.Tensor]
 
 def prepared(dataset: Dataset) -> tuple[TrainStep, Iterator[Batch]]:
   """The training step of the recipe, and its batches."""
-  options, _ = parse('train', ['--dataset', str(dataset.path), '--bundle', 'none', '--config', str(SINGLE)])
+  target = ['--dataset', str(dataset.path), '--bundle', 'none']
+  options, _ = parse('train', [*target, '--config', str(RECIPE), *ALL_PARTS])
   assert isinstance(options, TrainJobOptions)
-  recipe = dataclasses.replace(options.recipe(), augment_without=())
+  recipe = options.recipe()
   inputs = InputPipeline(dataset, input_options(recipe, recipe.batch_size))
   classes = len(dataset.labels)
   network = build_network(recipe.architecture, dataset.spec.shape, classes, network_options(recipe, inputs))

@@ -214,8 +214,14 @@ def _parse_known(job: str, argv: Sequence[str]) -> tuple[dict[str, Any], list[st
   argv = [*(f'--{name}={value}' for name, value in first), *argv[len(first) :]]
   names = {field.name for field in dataclasses.fields(JOBS[job].options)} | {'config'}
   namespace, extras = parser_of(job).parse_known_args([_underscored(token, names) for token in argv])
-  values = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(namespace).items()}
-  return values, extras
+  return {name: _listed(name, value) for name, value in vars(namespace).items()}, extras
+
+
+def _listed(name: str, value: Any) -> Any:
+  """What a flag holds; an empty value alone empties a list, such as one that a configuration file gives."""
+  if not isinstance(value, list):
+    return value
+  return () if value == [''] and name not in PATHS else tuple(value)
 
 
 def _underscored(token: str, names: Iterable[str]) -> str:

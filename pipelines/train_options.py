@@ -178,7 +178,10 @@ class TrainJobOptions(JobOptions):
   ).field()
   augment: Augment = Flag('random changes to the training images', _RECIPE.augment, group='recipe').field()
   augment_without: tuple[str, ...] = Flag(
-    'leaves a part of them out; may be given several times', _RECIPE.augment_without, 'PART', group='recipe'
+    'leaves a part of them out; may be given several times; empty: none',
+    _RECIPE.augment_without,
+    'PART',
+    group='recipe',
   ).field()
   teacher_weight: float = Flag(
     'share of the targets that is what --teacher says; 0.5 is a beginning',

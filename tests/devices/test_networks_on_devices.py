@@ -15,9 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from model.networks.registry import ARCHITECTURES
+from tests.devices.setups import SETUPS
 from tests.model.training_process import free_addresses, output_of, start_module
 
-SETUPS = ('one device', 'two devices', 'chief of two', 'other of two')
 ROUNDINGS = 10  # that a sum in another order may come to
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.devices.setups import SETUPS
 from tests.model.datasets import Item, draw_items, write_dataset
 from tests.model.training_process import Job, free_addresses, outcomes, start
 
@@ -31,7 +32,6 @@ CASES: dict[str, dict[str, Any]] = {
   'Lite0, folded': {**LITE, 'batch_norm': 'folded', 'optimizer': 'adamw', 'learning_rate': 1e-5, 'clip_norm': 1.0},
   'Lite0, live': {**LITE, 'batch_norm': 'live', 'optimizer': 'sgd', 'learning_rate': 3e-5},  # batch norm over all
 }
-SETUPS = ('one device', 'two devices', 'chief of two', 'other of two')
 
 
 @pytest.fixture(scope='module')

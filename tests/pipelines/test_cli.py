@@ -118,6 +118,12 @@ def test_a_configuration_file_has_the_same_keys_and_a_flag_wins(tmp_path: pathli
   )
 
 
+def test_an_empty_value_empties_a_list_of_the_configuration_file(tmp_path: pathlib.Path, job: FakeJob) -> None:
+  path = write(tmp_path / 'train.yaml', 'augment_without: [blur, noise]')
+  assert cli.main([*_TRAIN, '--config', path, '--augment_without=']) == Exit.DONE
+  assert ran_with(job).augment_without == ()
+
+
 def test_a_configuration_file_can_hold_inputs_dates_and_beam_flags(tmp_path: pathlib.Path, job: FakeJob) -> None:
   text = 'input: [a, b]\noutput: out\nlabels: none\nrun_date: 2026-01-31\nrunner: DirectRunner\nstreaming: true\n'
   path = write(tmp_path / 'ingest.yaml', text)
