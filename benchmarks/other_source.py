@@ -5,7 +5,8 @@
 `--data` holds the zips of the training images of Kermany et al. (2018). Their
 names tell two series of normal images and two kinds of pneumonia apart: networks
 are trained on the series `IM` and the patients with bacterial images, and
-evaluated on the series `NORMAL2` and the patients that have viral ones alone.
+evaluated on the series `NORMAL2` and the patients that have viral ones alone;
+with `--swapped` the other way round.
 Trains each variant of `benchmarks.ablation` for fewer steps than the recipe has,
 once a seed, and writes `other_source.json`. A bundle that is there already is not
 trained again.
@@ -49,15 +50,15 @@ def members(zips: Iterable[pathlib.Path]) -> Iterator[Member]:
           yield Member(name, pathlib.PurePosixPath(name).parent.name, patient)
 
 
-def by_source(images: Iterable[Member]) -> dict[Source, list[Member]]:
+def by_source(images: Iterable[Member], swapped: bool) -> dict[Source, list[Member]]:
   """Whole patients."""
   patients: dict[str, list[Member]] = defaultdict(list)
   for image in images:
     patients[image.patient].append(image)
   sources: dict[Source, list[Member]] = {'known': [], 'other': []}
   for patient, own in patients.items():
-    known = patient.startswith('IM') or any('bacteria' in image.name for image in own)
-    sources['known' if known else 'other'] += own
+    first = patient.startswith('IM') or any('bacteria' in image.name for image in own)
+    sources['other' if first == swapped else 'known'] += own
   return sources
 
 
@@ -69,11 +70,11 @@ def write_labels(images: Iterable[Member], path: pathlib.Path) -> None:
     writer.writerows((image.name, image.label, image.patient) for image in images)
 
 
-def ingest_both(data: pathlib.Path, output: pathlib.Path) -> dict[Source, pathlib.Path]:
+def ingest_both(data: pathlib.Path, output: pathlib.Path, swapped: bool) -> dict[Source, pathlib.Path]:
   """A dataset of either source."""
   zips = zips_in(data)
   datasets: dict[Source, pathlib.Path] = {'known': output / 'known', 'other': output / 'other'}
-  for source, images in by_source(members(zips)).items():
+  for source, images in by_source(members(zips), swapped).items():
     if not (datasets[source] / 'dataset.json').exists():
       labels = output / f'{source}.csv'
       write_labels(images, labels)
@@ -91,12 +92,12 @@ def evaluate(bundle: pathlib.Path, dataset: pathlib.Path) -> dict[str, Any]:
 
 
 def compare(
-  data: pathlib.Path, output: pathlib.Path, variants: Iterable[str], seeds: Iterable[int], steps: int
+  datasets: Mapping[Source, pathlib.Path], output: pathlib.Path, runs: Iterable[tuple[str, int]], steps: int
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-  """Trains and evaluates what is not there yet, each variant once a seed."""
-  datasets, every = ingest_both(data, output), flags()
+  """Trains and evaluates what is not there yet of variants and seeds."""
+  every = flags()
   length = ('--steps', str(steps), '--validate_every', str(steps))
-  for name, seed in itertools.product(variants, seeds):
+  for name, seed in runs:
     bundle = output / f'{name.replace(" ", "-")}-{seed}'
     train_missing(datasets['known'], bundle, '--seed', str(seed), *length, *every[name])
     yield name, evaluate(bundle, datasets['other'])
@@ -109,10 +110,13 @@ def main() -> None:
   parser.add_argument('--variant', choices=flags(), action='append', help='may be given several times; all of them')
   parser.add_argument('--seeds', type=int, nargs='+', default=[1, 2])
   parser.add_argument('--steps', type=int, default=250)
+  parser.add_argument('--swapped', action='store_true', help='train on the second half, evaluate on the first')
   given = parser.parse_args()
   given.output.mkdir(parents=True, exist_ok=True)
   found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-  for name, figures in compare(given.data, given.output, given.variant or flags(), given.seeds, given.steps):
+  datasets = ingest_both(given.data, given.output, given.swapped)
+  runs = itertools.product(given.variant or flags(), given.seeds)
+  for name, figures in compare(datasets, given.output, runs, given.steps):
     found[name].append(figures)
     print(name, json.dumps(figures), flush=True)
     (given.output / 'other_source.json').write_text(json.dumps(found, indent=2) + '\n')
