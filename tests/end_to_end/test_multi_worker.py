@@ -15,7 +15,7 @@ from model.bundle import load_bundle
 from pipelines.cli import main
 from pipelines.exits import Exit
 from tests.model.datasets import draw_items, write_dataset
-from tests.model.training_process import ROOT, free_addresses
+from tests.model.training_process import ROOT, free_addresses, output_of
 
 FLAGS = ('--epochs=5', '--batch_size=16', '--dropout=0', '--augment=strong', '--optimizer=sgd', '--average=0.9')
 EPOCH = 6  # steps
@@ -34,13 +34,10 @@ def radbeam(dataset: pathlib.Path, bundle: pathlib.Path, *flags: str) -> subproc
   return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
 
 
-def two_workers(dataset: pathlib.Path, folder: pathlib.Path) -> list[subprocess.Popen[str]]:
+def two_workers(dataset: pathlib.Path, folder: pathlib.Path, *flags: str) -> list[subprocess.Popen[str]]:
   """Each has a folder of its own, as on a host of its own."""
-  workers = f'--workers={",".join(free_addresses(2))}'
-  return [
-    radbeam(dataset, folder / f'host{index}/bundle', '--strategy=multi_worker', workers, f'--worker_index={index}')
-    for index in range(2)
-  ]
+  together = ('--strategy=multi_worker', f'--workers={",".join(free_addresses(2))}', *flags)
+  return [radbeam(dataset, folder / f'host{index}/bundle', *together, f'--worker_index={index}') for index in range(2)]
 
 
 def read_up_to(process: subprocess.Popen[str], text: str) -> str:
@@ -92,6 +89,23 @@ def test_a_worker_that_dies_ends_the_others_and_all_go_on_from_the_checkpoint(
   assert alone.wait() == 0
   np.testing.assert_allclose(history(tmp_path / 'host0/bundle'), history(tmp_path / 'alone'), atol=1e-5)
   assert load_bundle(tmp_path / 'host0/bundle').labels == ('NORMAL', 'PNEUMONIA')
+
+
+@pytest.mark.parametrize('sees', ['varied', 'plain'])
+def test_two_workers_learn_from_a_teacher_as_one_process_does(
+  dataset: pathlib.Path, tmp_path: pathlib.Path, sees: str
+) -> None:
+  output_of(radbeam(dataset, tmp_path / 'teacher', '--epochs=1', '--seed=2'))
+  taught = ('--epochs=2', f'--teacher={tmp_path / "teacher"}', '--teacher_weight=0.8', f'--teacher_sees={sees}')
+  for process in [
+    radbeam(dataset, tmp_path / 'alone', *taught, '--deterministic'),
+    *two_workers(dataset, tmp_path, *taught),
+  ]:
+    output_of(process)
+  np.testing.assert_allclose(history(tmp_path / 'host0/bundle'), history(tmp_path / 'alone'), atol=1e-5)
+  assert (
+    load_bundle(tmp_path / 'host0/bundle').recipe['taught_by'] == load_bundle(tmp_path / 'alone').recipe['taught_by']
+  )
 
 
 @pytest.mark.parametrize(
