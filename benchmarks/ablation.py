@@ -14,7 +14,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from benchmarks.best import ALL_PARTS, fold_flags, train
+from benchmarks.jobs import ALL_PARTS, fold_flags, keep_settings, train_missing
+from model.dataset import open_dataset
 
 FOLDS: Final = 5
 VARIANTS: Final[Mapping[str, Sequence[str]]] = {
@@ -41,12 +42,6 @@ def roc_auc(bundle: pathlib.Path) -> dict[str, float]:
   """By row of the table of shifted validation."""
   table = json.loads((bundle / 'evaluation/shifted.json').read_text())
   return {row['name']: row['roc_auc'] for row in table['rows'] if row['name'] in ROWS}
-
-
-def train_missing(dataset: pathlib.Path, bundle: pathlib.Path, *more: str) -> None:
-  """One network, unless its bundle is there."""
-  if not (bundle / 'bundle.json').exists():
-    train(dataset, bundle, *more)
 
 
 def ablate(dataset: pathlib.Path, output: pathlib.Path, folds: Sequence[int], steps: int) -> Figures:
@@ -76,7 +71,7 @@ def main() -> None:
   parser.add_argument('--folds', type=int, nargs='+', default=[1, 2, 3], help=f'of {FOLDS}; each is its own seed')
   parser.add_argument('--steps', type=int, default=150)
   given = parser.parse_args()
-  given.output.mkdir(parents=True, exist_ok=True)
+  keep_settings(given.output, {'dataset': open_dataset(given.dataset).digest, 'steps': given.steps})
   for name, rows in ablate(given.dataset, given.output, given.folds, given.steps).items():
     print(line(name, rows))
 

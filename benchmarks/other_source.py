@@ -23,8 +23,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from benchmarks.ablation import flags, train_missing
-from benchmarks.best import ingest, run, zips_in
+from benchmarks.ablation import flags
+from benchmarks.jobs import ingest, keep_settings, run, train_missing, zips_in
 from benchmarks.real_data import patient_of
 
 Source = Literal['known', 'other']
@@ -112,7 +112,7 @@ def main() -> None:
   parser.add_argument('--steps', type=int, default=250)
   parser.add_argument('--swapped', action='store_true', help='train on the second half, evaluate on the first')
   given = parser.parse_args()
-  given.output.mkdir(parents=True, exist_ok=True)
+  keep_settings(given.output, {'steps': given.steps, 'swapped': given.swapped})
   found: dict[str, list[dict[str, Any]]] = defaultdict(list)
   datasets = ingest_both(given.data, given.output, given.swapped)
   runs = itertools.product(given.variant or flags(), given.seeds)

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.bundle import load_bundle
-from model.dataset import open_dataset
 from model.ensemble_scores import SavedMember, mean_scorer
-from model.folds import as_trained
+from model.evaluation import open_unseen
 from model.shifted_table import Shifted
 from model.shifted_validation import score_shifted
 from model.thresholds import BALANCED, YOUDEN, ThresholdRule, choose_threshold
@@ -45,7 +44,7 @@ def main() -> None:
   parser.add_argument('--samples', type=int, default=200)
   given = parser.parse_args()
   bundle = load_bundle(given.bundle)
-  dataset = as_trained(open_dataset(given.dataset), bundle.dataset_digest, bundle.recipe)
+  dataset = open_unseen(given.dataset, bundle, 'val')
   shifted = score_shifted(mean_scorer([SavedMember(bundle.path)]), dataset)
   positive = bundle.labels.index(bundle.positive_label)
   truth, scores = shifted.truth == positive, shifted.scores[:, positive]

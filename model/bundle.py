@@ -7,7 +7,7 @@
   training_statistics.json   sketches of inputs and scores, to compare later nights with
   evaluation/                metrics on the validation split
   model_card.md
-  members/01/ …              of an ensemble: what is left of each member; it has no network and no history of its own
+  members/01/ …              of an ensemble: what is left of each member; its own network is a fusion's head, or none
   bundle.json                written last; digests of all of the above
 
 Reading it needs no TensorFlow, so that a launcher can refuse a bundle at once.
@@ -37,8 +37,6 @@ STATISTICS_FILE: Final = 'training_statistics.json'
 EVALUATION_FILE: Final = 'evaluation/validation.json'
 MODEL_CARD: Final = 'model_card.md'
 MEMBERS: Final = 'members'
-
-IDENTITY: Final[Mapping[str, Any]] = {'method': 'identity'}
 
 
 class BundleError(ValueError):

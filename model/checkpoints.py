@@ -63,10 +63,6 @@ class Checkpoints:
     path = self.folder / FILE
     return path.read_bytes() if path.is_file() else b''
 
-  def load(self) -> TrainingState | None:
-    """The state that was saved last; None if there is none, or if it is of another training."""
-    return decode(self.read(), self.digest)
-
 
 def encode(state: TrainingState, digest: str) -> bytes:
   """A state of the training with this digest, as bytes."""

@@ -63,6 +63,7 @@ class Dataset:
     pseudonym_key_fingerprint: of the key behind the ids.
     versions: of the libraries that made it.
     synthetic: whether the images are drawn, not taken from patients.
+    scaling: how the transform graph makes floats of grey levels.
     fold: which part of the patients is for validation, instead of the val split; see `model.folds`.
   """
 
@@ -74,6 +75,7 @@ class Dataset:
   pseudonym_key_fingerprint: str | None = None
   versions: Mapping[str, str] | None = None
   synthetic: bool = False
+  scaling: str | None = None
   fold: Fold | None = None
 
   @property
@@ -130,6 +132,7 @@ def open_dataset(path: str | pathlib.Path) -> Dataset:
     pseudonym_key_fingerprint=values.get('pseudonym_key_fingerprint'),
     versions=values.get('versions'),
     synthetic=bool(values.get('synthetic', False)),
+    scaling=values.get('scaling'),
   )
 
 

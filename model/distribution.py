@@ -2,7 +2,8 @@
 
 `Model.fit` sums and averages differently from strategy to strategy; here the
 loss is a sum over examples, divided by the global batch, so that one device
-and many take the same step (to rounding).
+and many take the same step (to rounding), but for dropout: all devices draw
+the same masks, each for its share of the batch.
 """
 
 import functools

@@ -23,17 +23,14 @@ from model import bundle as layout
 from model.bundle import Bundle, BundleError, load_bundle
 from model.calibration import IDENTITY
 from model.dataset import Dataset
-from model.ensemble_scores import SavedMember, Validation, are_of, check_dataset, validate_members
+from model.decision import Decision, decide, decided, rules
+from model.ensemble_scores import SavedMember, Validation, are_of, check_classes, check_dataset, validate_members
 from model.export import (
   BundleOptions,
-  Decision,
   check_target,
-  decide,
-  decided,
   known_of,
   named,
   put_bundle,
-  rules,
   write_measures,
   write_model,
 )
@@ -192,6 +189,7 @@ def put_ensemble(
   if validation is None:
     decision, facts, rule = None, _undecided(ensemble), {'threshold_rule': None, 'threshold_on': None}
   else:
+    check_classes(validation)
     options = replace(options, positive_label=first.positive_label)
     decision = decide(validation.plain, validation.shifted, first.labels, options)
     made.model.calibration = decision.calibration

@@ -11,7 +11,7 @@ import pathlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import tensorflow as tf
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from model import bundle as layout
 from model.bundle import Bundle
 from model.dataset import Dataset, DatasetError, Fold, Split
-from model.folds import as_trained
-from model.input_data import labelled_examples
+from model.folds import as_trained, folds_held_out
+from model.input_data import labelled_images
 from model.predictions import Predictions
 from model.shifted_table import Shifted
 from model.shifted_validation import PixelScorer, score_shifted
@@ -78,7 +78,7 @@ def validate(score: PixelScorer, view: Dataset) -> Validation:
   """
   batches = list(labelled_pixels(view, 'val'))
   if not batches:
-    raise DatasetError('the val split has no labelled image, expected some of every class; ingest more images')
+    raise DatasetError('the val split has no labelled image, expected some of two classes; ingest more images')
   truth = np.concatenate([labels for labels, _ in batches])
   scores = np.concatenate([score(pixels) for _, pixels in batches])
   return Validation(Predictions(truth, scores), score_shifted(score, view), (view,))
@@ -99,15 +99,33 @@ def validate_members(bundles: Sequence[Bundle], members: Sequence[SavedMember], 
   return joined([validate(mean_scorer([members[number] for number in numbers]), view) for view, numbers in groups])
 
 
+def check_classes(validation: Validation) -> None:
+  """Refuses images that nothing can be decided on.
+
+  Raises:
+    DatasetError: if all are of one class.
+  """
+  if len(np.unique(validation.plain.truth)) < 2:
+    raise DatasetError(
+      'the val split has labelled images of one class, and calibration and threshold need two; ingest more images, or '
+      'leave out --dataset'
+    )
+
+
 def held_out(bundles: Sequence[Bundle], dataset: Dataset) -> tuple[list[Dataset], list[list[int]]]:
   """The dataset as the members were trained on it: each way once, with the numbers of the members that it was.
 
   Raises:
-    DatasetError: if one image would be held out in two ways.
+    DatasetError: if one image would be held out in two ways, or a member's own networks have together seen all.
   """
   views: dict[Fold | None, Dataset] = {}
   numbers: defaultdict[Fold | None, list[int]] = defaultdict(list)
   for number, bundle in enumerate(bundles):
+    if len(folds_held_out(dataset.digest, bundle.dataset_digest, bundle.recipe)) > 1:
+      raise DatasetError(
+        f'{bundle.name} is of networks that were trained on different folds: there is no image that none of them has '
+        'seen; name its members instead, or leave out --dataset'
+      )
     view = as_trained(dataset, bundle.dataset_digest, bundle.recipe)
     views.setdefault(view.fold, view)
     numbers[view.fold].append(number)
@@ -164,11 +182,7 @@ def are_of(bundles: Sequence[Bundle], dataset: Dataset) -> bool:
 
 def labelled_pixels(dataset: Dataset, split: Split) -> Iterator[tuple[NDArray[np.int64], Pixels]]:
   """Batches of the labelled images of a split: class indices [N], and uint8 [N, height, width, channels]."""
-  rows = labelled_examples(dataset, split)
-  while batch := list(itertools.islice(rows, _BATCH)):
-    yield np.array([dataset.labels.index(row['label'].decode()) for row in batch]), _pixels(batch, dataset)
-
-
-def _pixels(batch: Sequence[dict[str, Any]], dataset: Dataset) -> Pixels:
-  data = b''.join(row['image'] for row in batch)
-  return np.frombuffer(data, np.uint8).reshape(len(batch), *dataset.spec.shape)
+  images = labelled_images(dataset, split)
+  while batch := list(itertools.islice(images, _BATCH)):
+    truth = np.array([dataset.labels.index(image.label) for image in batch])
+    yield truth, np.stack([image.pixels for image in batch])

@@ -3,18 +3,17 @@
 import itertools
 import pathlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.bundle import Bundle, load_bundle
 from model.dataset import Dataset, DatasetError, Split, open_dataset, read_rows
-from model.folds import OUT_OF_FOLD, as_trained
+from model.folds import as_trained, folds_held_out
 from model.handler import BundleModelHandler, HandlerOptions, InferenceFailure, LoadedModel
-from model.input_data import labelled_examples
+from model.input_data import LabelledImage, labelled_images
 from model.intended_use import COLUMNS
 from model.metrics import Scored, compute_metrics
 
@@ -77,20 +76,31 @@ def evaluate(bundle_dir: str | pathlib.Path, dataset_dir: str | pathlib.Path, sp
 
   Raises:
     BundleError: if the bundle's digests do not match.
-    DatasetError: if the dataset was preprocessed otherwise, has labels that
-      the bundle does not know, or no labelled image in the split.
+    DatasetError: as `open_unseen` does, or if the split has no labelled image.
   """
   bundle = load_bundle(bundle_dir)
   bundle.verify()
-  dataset = as_trained(open_dataset(dataset_dir), bundle.dataset_digest, bundle.recipe)
-  check_fit(bundle, dataset)
-  _check_unseen(bundle, dataset, split)
+  dataset = open_unseen(dataset_dir, bundle, split)
   scored_rows = list(_score_split(bundle, dataset, split))
   if not scored_rows:
     raise DatasetError(f'the {split} split has no labelled image, expected at least one; choose another split')
   scored = _as_arrays(bundle, scored_rows)
   outside = count_outside(bundle, dataset, split, {row.image_id for row in scored_rows})
   return Evaluation(bundle, dataset, split, tuple(scored_rows), scored, compute_metrics(scored), outside)
+
+
+def open_unseen(dataset_dir: str | pathlib.Path, bundle: Bundle, split: Split) -> Dataset:
+  """Opens the dataset as a bundle was trained on it: val is what it has not seen.
+
+  Raises:
+    DatasetError: if the dataset was preprocessed otherwise, has labels that the bundle does not know, or the bundle has
+      networks of different folds and has seen all but the test split.
+  """
+  opened = open_dataset(dataset_dir)
+  check_fit(bundle, opened)
+  dataset = as_trained(opened, bundle.dataset_digest, bundle.recipe)
+  _check_unseen(bundle, dataset, split)
+  return dataset
 
 
 def count_outside(bundle: Bundle, dataset: Dataset, split: Split, image_ids: Set[str]) -> dict[str, int]:
@@ -120,36 +130,31 @@ def check_fit(bundle: Bundle, dataset: Dataset) -> None:
 
 
 def _check_unseen(bundle: Bundle, dataset: Dataset, split: Split) -> None:
-  if split != 'test' and bundle.dataset_digest == dataset.digest and OUT_OF_FOLD in bundle.recipe:
+  if split != 'test' and len(folds_held_out(dataset.digest, bundle.dataset_digest, bundle.recipe)) > 1:
     raise DatasetError(
       f'the members of {bundle.name} were trained on different folds, so that each image of {split} was seen by most '
-      'of them; evaluate it on the test split: what it says of the others is in its model card, each image by those '
-      'that have not seen it'
+      'of them; evaluate it on the test split: what it says of the others is in its model card, if it was made with '
+      '--dataset, each image by those that have not seen it'
     )
 
 
 def _score_split(bundle: Bundle, dataset: Dataset, split: Split) -> Iterator[EvaluationRow]:
   handler = BundleModelHandler.of(bundle, HandlerOptions(max_batch_size=_BATCH))
   model = handler.load_model()
-  labelled = labelled_examples(dataset, split)
+  labelled = labelled_images(dataset, split)
   while batch := list(itertools.islice(labelled, _BATCH)):
     yield from _score_batch(bundle, handler, model, batch)
 
 
 def _score_batch(
-  bundle: Bundle, handler: BundleModelHandler, model: LoadedModel, batch: list[dict[str, bytes]]
+  bundle: Bundle, handler: BundleModelHandler, model: LoadedModel, batch: Sequence[LabelledImage]
 ) -> Iterator[EvaluationRow]:
-  images = [as_image(row['image'], bundle) for row in batch]
-  for row, scores in zip(batch, handler.run_inference(images, model), strict=True):
+  pixels = [image.pixels for image in batch]
+  for image, scores in zip(batch, handler.run_inference(pixels, model), strict=True):
     if isinstance(scores, InferenceFailure):
       raise RuntimeError(f'the model failed on a stored image ({scores.detail}); its metrics would leave it out')
     predicted, _ = bundle.decide(scores)
-    yield EvaluationRow(row['image_id'].decode(), row['label'].decode(), predicted, tuple(map(float, scores)))
-
-
-def as_image(data: bytes, bundle: Bundle) -> NDArray[np.uint8]:
-  """The stored bytes as uint8 [height, width, channels]."""
-  return np.frombuffer(data, np.uint8).reshape(bundle.spec.shape)
+    yield EvaluationRow(image.image_id, image.label, predicted, tuple(map(float, scores)))
 
 
 def _as_arrays(bundle: Bundle, rows: list[EvaluationRow]) -> Scored:

@@ -8,72 +8,44 @@ import platform
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from importlib import metadata
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import tensorflow as tf
 
 from model import bundle as layout
 from model.bundle import Bundle, BundleError, decision_facts, file_digests, model_digest, to_json
-from model.calibration import Calibration, CalibrationMethod, fit
 from model.dataset import Dataset, read_rows
+from model.decision import Decision, DecisionOptions, decide, decided, rules
 from model.folds import fold_facts
 from model.intended_use import COLUMNS, intended_use_of
 from model.metrics import Scored, compute_metrics
 from model.model_card import model_card
-from model.predictions import Predictions
 from model.report.plots import history_figure, to_png
 from model.shifted_table import SHIFTED_FILE, Shifted, shifted_table
 from model.shifted_validation import pixel_scorer, score_shifted
 from model.signatures import PixelModel, ServingModel
-from model.thresholds import YOUDEN, ThresholdRule, choose_threshold
 from model.training import EpochRow, Trained
 from model.training_statistics import training_statistics
 from transforms import storage
 
-ThresholdOn = Literal['plain', 'shifted']
-
-NORMAL_LABELS: Final = frozenset({'normal', 'negative', 'no finding', 'no_finding', 'healthy', 'none', '0'})
 _DISTRIBUTIONS: Final = ('radbeam', 'tensorflow', 'keras', 'tensorflow-transform', 'numpy', 'scikit-learn')
 
 
 @dataclass(frozen=True, slots=True)
-class BundleOptions:
+class BundleOptions(DecisionOptions):
   """How a bundle is named and decides.
 
   Attributes:
     name: of the model, part of the predictions' paths.
     version: None takes the beginning of the model digest.
-    positive_label: for two classes; None takes the one that does not read as normal.
     overwrite: whether an existing bundle is replaced.
-    calibration: how scores become probabilities; fitted on the validation split.
-    threshold_rule: how the threshold is chosen, on the calibrated validation scores.
-    threshold_on: what the two look at: the validation images as they are, or under the changes of `model.shifts`.
   """
 
   name: str
   version: str | None = None
-  positive_label: str | None = None
   overwrite: bool = False
-  calibration: CalibrationMethod = 'identity'
-  threshold_rule: ThresholdRule = YOUDEN
-  threshold_on: ThresholdOn = 'shifted'
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Decision:
-  """How a bundle decides, and the validation that it was chosen on.
-
-  Attributes:
-    calibration: from scores to probabilities.
-    scored: the validation images as they are: probabilities, and the threshold.
-    shifted: the same images under shift: probabilities.
-  """
-
-  calibration: Calibration
-  scored: Scored
-  shifted: Shifted
 
 
 def write_bundle(trained: Trained, dataset: Dataset, path: str | pathlib.Path, options: BundleOptions) -> Bundle:
@@ -135,69 +107,9 @@ def check_target(target: str | pathlib.Path, overwrite: bool) -> None:
     raise BundleError(f'{name!r} exists already; give another --output, or --overwrite to replace it')
 
 
-def choose_positive(labels: Sequence[str], wanted: str | None) -> int | None:
-  """Index of the positive class of two; None for more classes.
-
-  Without a wish it is the last label, unless that one reads as normal and the other does not.
-
-  Raises:
-    ValueError: if the wanted label is none of the labels, or there are more than two.
-  """
-  if wanted is not None and (wanted not in labels or len(labels) != 2):
-    raise ValueError(
-      f'positive_label is {wanted!r}, the dataset has the labels {", ".join(labels)}; '
-      'give one of them, and none for more than two classes'
-    )
-  if len(labels) != 2:
-    return None
-  if wanted is not None:
-    return labels.index(wanted)
-  normal = [label.strip().lower() in NORMAL_LABELS for label in labels]
-  return 0 if normal[1] and not normal[0] else 1
-
-
-def decide(plain: Predictions, shifted: Shifted, labels: tuple[str, ...], options: BundleOptions) -> Decision:
-  """Fits the calibration and chooses the threshold.
-
-  Args:
-    plain: scores of the validation images as they are, not calibrated.
-    shifted: scores of the same images under shift, not calibrated.
-    labels: in the order of the scores.
-    options: by which rules, and on which of the two.
-
-  Raises:
-    ValueError: if the positive label is none of the labels.
-  """
-  judged = plain if options.threshold_on == 'plain' else Predictions(shifted.truth, shifted.scores)
-  calibration = fit(options.calibration, judged.truth, judged.scores)
-  positive = choose_positive(labels, options.positive_label)
-  threshold = None
-  if positive is not None:
-    probabilities = calibration.apply(judged.scores)[:, positive]
-    threshold = choose_threshold(options.threshold_rule, judged.truth == positive, probabilities)
-  scored = Scored(labels, plain.truth, calibration.apply(plain.scores), positive, threshold)
-  return Decision(calibration, scored, replace(shifted, scores=calibration.apply(shifted.scores)))
-
-
 def named(options: BundleOptions) -> dict[str, Any]:
   """The facts of a bundle that are its name; no version takes the beginning of the model digest."""
   return {'name': options.name, 'version': options.version or '', 'versions': _versions()}
-
-
-def rules(options: BundleOptions) -> dict[str, Any]:
-  """What a recipe says of how the decision was made."""
-  return {'threshold_rule': asdict(options.threshold_rule), 'threshold_on': options.threshold_on}
-
-
-def decided(scored: Scored, calibration: Calibration) -> dict[str, Any]:
-  """The facts of a bundle that decide, and how well they do on validation."""
-  return {
-    'labels': scored.labels,
-    'positive_label': None if scored.positive is None else scored.labels[scored.positive],
-    'threshold': scored.threshold,
-    'calibration': calibration.to_facts(),
-    'metrics': compute_metrics(scored),
-  }
 
 
 def known_of(dataset: Dataset) -> dict[str, Any]:

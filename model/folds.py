@@ -52,14 +52,33 @@ def fold_facts(dataset: Dataset) -> dict[str, Any]:
   return {} if dataset.fold is None else {'fold': dataset.fold.number, 'folds': dataset.fold.of}
 
 
-def as_trained(dataset: Dataset, dataset_digest: str, recipe: Mapping[str, Any]) -> Dataset:
+def folds_held_out(digest: str, trained_on: str, recipe: Mapping[str, Any]) -> frozenset[Fold | None]:
+  """What the networks of a bundle have not seen of a dataset.
+
+  Args:
+    digest: of the dataset.
+    trained_on: digest of what the bundle was trained on.
+    recipe: of the bundle; an ensemble's has those of its members.
+
+  Returns:
+    The fold of each network that was trained on the dataset, None for its val split; empty if none was. Where there are
+    several, each image was seen by some network.
+  """
+  if members := recipe.get('members'):
+    return frozenset().union(*(folds_held_out(digest, one['dataset_digest'], one['recipe']) for one in members))
+  if digest != trained_on:
+    return frozenset()
+  return frozenset([Fold(recipe['fold'], recipe['folds']) if recipe.get('folds') else None])
+
+
+def as_trained(dataset: Dataset, trained_on: str, recipe: Mapping[str, Any]) -> Dataset:
   """The dataset as a bundle was trained on it: what its fold held out must not be taken for the val split.
 
   Args:
     dataset: as `open_dataset` gives it.
-    dataset_digest: of what the bundle was trained on; of another dataset it has seen no image.
-    recipe: of the bundle.
+    trained_on: digest of what the bundle was trained on; of another dataset it has seen no image.
+    recipe: of the bundle. Where its networks were trained on several folds, the dataset stays as it is.
   """
-  if dataset.digest != dataset_digest or not recipe.get('folds'):
-    return dataset
-  return select_fold(dataset, Fold(recipe['fold'], recipe['folds']))
+  folds = folds_held_out(dataset.digest, trained_on, recipe)
+  fold = next(iter(folds)) if len(folds) == 1 else None
+  return dataset if fold is None else select_fold(dataset, fold)

@@ -62,10 +62,11 @@ class Embedding(tf.Module):
 
 def _load_network(bundle: Bundle) -> keras.Model:
   path = bundle.path / layout.NETWORK_FILE
-  if not path.is_file():
+  if 'members' in bundle.recipe or not path.is_file():
+    what = 'is an ensemble' if 'members' in bundle.recipe else f'holds no {layout.NETWORK_FILE}'
     raise BundleError(
-      f'{called(bundle)} holds no {layout.NETWORK_FILE}, as ensembles do not, and fusion needs its network; '
-      'name its members, or take --method mean'
+      f'{called(bundle)} {what}, and fusion needs the one network of each member; name its members, or take '
+      '--method mean'
     )
   network = keras.models.load_model(path, compile=False)
   if FEATURES not in [layer.name for layer in network.layers]:

@@ -7,7 +7,7 @@ the table that it makes of the 256 grey levels.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import tensorflow as tf
@@ -193,9 +193,21 @@ def read_examples(dataset: Dataset, split: Split, deterministic: bool = True) ->
   return examples if dataset.fold is None or split == 'test' else examples.filter(_of_split(dataset.fold, split))
 
 
-def labelled_examples(dataset: Dataset, split: Split) -> Iterator[dict[str, Any]]:
-  """The labelled ones of `read_examples`, as bytes and numbers, in the order of the files."""
-  return (row for row in read_examples(dataset, split).as_numpy_iterator() if row['label'])
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledImage:
+  """An image as it is stored: uint8 [height, width, channels]."""
+
+  image_id: str
+  label: str
+  pixels: NDArray[np.uint8]
+
+
+def labelled_images(dataset: Dataset, split: Split) -> Iterator[LabelledImage]:
+  """The labelled images of a split, in the order of the files."""
+  for row in read_examples(dataset, split).as_numpy_iterator():
+    if row['label']:
+      pixels = np.frombuffer(row['image'], np.uint8).reshape(dataset.spec.shape)
+      yield LabelledImage(row['image_id'].decode(), row['label'].decode(), pixels)
 
 
 def class_weights(dataset: Dataset, balance: Balance) -> NDArray[np.float32]:

@@ -159,8 +159,13 @@ def youden_threshold(is_true: NDArray[np.bool_], scores: Floats) -> float:
   best = float(thresholds[int(np.argmax(true_positive_rate - false_positive_rate))])
   if not math.isfinite(best):  # nothing is better than predicting no positive at all
     return 0.5
-  below = scores[scores < best]
-  return best if len(below) == 0 else (best + float(below.max())) / 2
+  return halfway_down(best, scores)
+
+
+def halfway_down(lowest_positive: float, scores: Floats) -> float:
+  """A threshold between a score and the next lower one; the score itself where there is none."""
+  below = scores[scores < lowest_positive]
+  return lowest_positive if len(below) == 0 else (lowest_positive + float(below.max())) / 2
 
 
 def _has_both(is_true: NDArray[np.bool_]) -> bool:

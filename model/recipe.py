@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from model.augmentation import STRENGTHS, Augment, Augmentation, Mixing
-from model.networks.options import BatchNorm
+from model.networks.options import BatchNorm, NetworkOptions
 
 StrategyName = Literal['auto', 'one_device', 'mirrored', 'multi_worker']
 OptimizerName = Literal['adam', 'adamw', 'sgd']
@@ -122,6 +122,7 @@ class Recipe:
     if self.weight_decay and self.optimizer != 'adamw':
       raise ValueError(f'weight_decay is {self.weight_decay}, optimizer is {self.optimizer}; only adamw decays weights')
     self.augmentation()
+    self.network_options()
 
   def augmentation(self) -> Augmentation:
     """How far training images are varied.
@@ -130,6 +131,27 @@ class Recipe:
       ValueError: if a part that is to be left out is none.
     """
     return STRENGTHS[self.augment].without(self.augment_without)
+
+  def network_options(self, black: float = 0.0, white: float = 1.0) -> NetworkOptions:
+    """How the network begins, and what of it is trained.
+
+    Args:
+      black: what the transform graph makes of grey 0.
+      white: what the transform graph makes of grey 255.
+
+    Raises:
+      NetworkError: if two of the values contradict each other.
+    """
+    return NetworkOptions(
+      dropout=self.dropout,
+      initial_weights=self.initial_weights,
+      batch_norm=self.batch_norm,
+      stochastic_depth=self.stochastic_depth,
+      frozen_share=self.frozen_share,
+      input_size=self.input_size,
+      black=black,
+      white=white,
+    )
 
   def mixing(self) -> Mixing:
     """How training images are mixed."""

@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from model.dataset import Dataset, DatasetError, Split
-from model.input_data import labelled_examples
+from model.input_data import labelled_images
 from model.shifted_table import Shifted
 from model.shifts import Pixels, Variant, apply, draw
 from model.signatures import PixelModel
@@ -59,8 +59,7 @@ class _Seen:
 
 
 def _changed_images(dataset: Dataset, split: Split) -> Iterator[tuple[_Seen, Pixels]]:
-  for number, row in enumerate(labelled_examples(dataset, split)):
-    pixels = np.frombuffer(row['image'], np.uint8).reshape(dataset.spec.shape)
-    truth = dataset.labels.index(row['label'].decode())
-    for variant in draw(pixels):
-      yield _Seen(number, truth, variant), apply(variant, pixels)
+  for number, image in enumerate(labelled_images(dataset, split)):
+    truth = dataset.labels.index(image.label)
+    for variant in draw(image.pixels):
+      yield _Seen(number, truth, variant), apply(variant, image.pixels)

@@ -9,6 +9,7 @@ on images that it sees in a new form.
 """
 
 import hashlib
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,20 +39,27 @@ class Teacher:
   sees: TeacherSees
   facts: Mapping[str, Any]
   _said: dict[bytes, NDArray[np.float32]] = field(default_factory=dict)
+  _lock: threading.Lock = field(default_factory=threading.Lock)  # batches are made by several threads
 
   def on_plain(self, images: Pixels, targets: Targets) -> Targets:
     """Targets of stored images, [N, K], before these are varied; each image is scored once."""
     if self.sees != 'plain':
       return targets
     keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
-    new = [position for position, key in enumerate(keys) if key not in self._said]
-    if new:
-      self._said.update(zip((keys[position] for position in new), self.score(images[new]), strict=True))
+    with self._lock:
+      new = [position for position, key in enumerate(keys) if key not in self._said]
+      if new:
+        self._said.update(zip((keys[position] for position in new), self._filled_up(images, new), strict=True))
     return self._joined(targets, np.stack([self._said[key] for key in keys]))
 
   def on_varied(self, images: Pixels, targets: Targets) -> Targets:
     """Targets of images as the student is given them, [N, K]."""
     return self._joined(targets, self.score(images)) if self.sees == 'varied' else targets
+
+  def _filled_up(self, images: Pixels, chosen: list[int]) -> NDArray[np.float32]:
+    """Scores of some images of a batch, in a batch of its size: what is said of one depends on no other number."""
+    positions = chosen + [chosen[-1]] * (len(images) - len(chosen))
+    return self.score(images[positions])[: len(chosen)]
 
   def _joined(self, targets: Targets, soft: NDArray[np.float32]) -> Targets:
     return ((1 - self.weight) * targets + self.weight * soft).astype(np.float32)

@@ -5,7 +5,7 @@ import pathlib
 from model.bundle import Bundle, load_bundle
 from model.dataset import Dataset
 from model.ensemble_scores import SavedMember, check_dataset, mean_scorer
-from model.folds import OUT_OF_FOLD, fold_facts
+from model.folds import folds_held_out
 from model.recipe import TeacherSees
 from model.soft_targets import Teacher
 
@@ -28,7 +28,4 @@ def open_teacher(path: str | pathlib.Path, dataset: Dataset, weight: float, sees
 
 def has_seen(bundle: Bundle, dataset: Dataset) -> bool:
   """Whether a bundle was trained on images that the dataset holds out: it may then tell a student of them."""
-  if bundle.dataset_digest != dataset.digest:
-    return False
-  of_fold = {name: bundle.recipe[name] for name in ('fold', 'folds') if name in bundle.recipe}
-  return OUT_OF_FOLD in bundle.recipe or of_fold != fold_facts(dataset)
+  return any(fold != dataset.fold for fold in folds_held_out(dataset.digest, bundle.dataset_digest, bundle.recipe))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from model.calibration import LEAST_SCORE
-from model.metrics import youden_threshold
+from model.metrics import halfway_down, youden_threshold
 
 RuleKind = Literal['youden', 'balanced', 'sensitivity', 'specificity', 'cost']
 
@@ -80,7 +80,9 @@ def choose_threshold(rule: ThresholdRule, positive: NDArray[np.bool_], scores: N
     scores: of the positive class, float [N].
 
   Returns:
-    One of the scores, for `balanced` any number, and for a specificity that no score reaches the next number above all.
+    Where the rule says that one of the scores is the lowest positive one, halfway from it to the next lower score, so
+    that a later rounding does not move an image across; for `balanced` any number, and where no image is to be positive
+    the next number above all.
   """
   return _CHOICES[rule.kind](rule.value, positive, scores)
 
@@ -103,21 +105,22 @@ def _for_balance(_: float, positive: NDArray[np.bool_], scores: NDArray[np.float
 
 def _for_sensitivity(share: float, positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
   falling = np.sort(scores[positive])[::-1]
-  return float(falling[_count(share, len(falling)) - 1])
+  return halfway_down(float(falling[_count(share, len(falling)) - 1]), scores)
 
 
 def _for_specificity(share: float, positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
   rising = np.sort(scores[~positive])
   last = rising[_count(share, len(rising)) - 1]  # the highest score that has to stay below the threshold
   above = scores[scores > last]
-  return float(above.min() if len(above) else np.nextafter(last, np.inf))
+  return halfway_down(float(above.min()), scores) if len(above) else float(np.nextafter(last, np.inf))
 
 
 def _for_cost(ratio: float, positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
   candidates = np.append(np.unique(scores), np.nextafter(scores.max(), np.inf))
   missed = np.searchsorted(np.sort(scores[positive]), candidates)
   alarms = np.sum(~positive) - np.searchsorted(np.sort(scores[~positive]), candidates)
-  return float(candidates[np.argmin(ratio * missed + alarms)])
+  best = int(np.argmin(ratio * missed + alarms))
+  return halfway_down(float(candidates[best]), scores) if best < len(candidates) - 1 else float(candidates[best])
 
 
 _CHOICES: Final[dict[RuleKind, Callable[[float, NDArray[np.bool_], NDArray[np.floating]], float]]] = {

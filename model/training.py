@@ -21,9 +21,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from model.checkpoints import Checkpoints, TrainingState, decode
-from model.dataset import Dataset, DatasetError
+from model.dataset import Dataset, DatasetError, read_rows
 from model.distribution import Learning, TrainStep, collect, distribute, make_train_step
-from model.folds import fold_facts
 from model.input_data import WHOLE, InputOptions, InputPipeline, Share, class_weights
 from model.metrics import mean_auc
 from model.networks.options import NetworkOptions
@@ -131,17 +130,32 @@ def train(
 
   Raises:
     DatasetError: if the train or validation split lacks images.
+    NetworkError, WeightsError: as `check_training` does.
     ClusterError: if the workers have different recipes or datasets.
-    TrainingError: if the loss becomes infinite or not a number; it names the step.
+    TrainingError: if the loss, or a score, becomes infinite or not a number; it names the step.
     WorkerLostError: if another worker is gone.
   """
   _check_splits(dataset)
   _set_seeds(recipe)
   workers = workers or Workers('one_device' if recipe.deterministic else recipe.strategy)
   with workers.needed():
-    digest = training_digest(dataset, recipe, teacher)
+    batch_size = _batch_size(recipe.batch_size, dataset, workers.strategy.num_replicas_in_sync)
+    digest = training_digest(dataset, dataclasses.replace(recipe, batch_size=batch_size), teacher)
     workers.check_same('recipe or dataset', digest)  # before they make networks together
-    return _train(_Run(dataset, recipe, watcher or Unwatched(), workers, teacher), checkpoints, digest)
+    return _train(_Run(dataset, recipe, batch_size, watcher or Unwatched(), workers, teacher), checkpoints, digest)
+
+
+def check_training(dataset: Dataset, recipe: Recipe) -> None:
+  """Finds out what keeps a training from beginning: images, network and initial weights; no step is taken.
+
+  Raises:
+    DatasetError: if the train or validation split lacks images.
+    NetworkError: if the network cannot be built as the recipe wants it.
+    WeightsError: if initial weights are not there, or not what they should be.
+  """
+  _check_splits(dataset)
+  options = network_options(recipe, InputPipeline(dataset, input_options(recipe, recipe.batch_size)))
+  build_network(recipe.architecture, dataset.spec.shape, len(dataset.labels), options)
 
 
 def _train(run: '_Run', checkpoints: pathlib.Path | None, digest: str) -> Trained:
@@ -158,23 +172,35 @@ def _train(run: '_Run', checkpoints: pathlib.Path | None, digest: str) -> Traine
 
 def training_digest(dataset: Dataset, recipe: Recipe, teacher: Teacher | None = None) -> str:
   """Identifies a training: SHA-256 over recipe, dataset and teacher; it may go on with another strategy."""
-  facts = {'recipe': {**recipe.to_facts(), 'strategy': None}, 'dataset': dataset.digest, 'labels': list(dataset.labels)}
-  facts |= fold_facts(dataset) | ({'teacher': dict(teacher.facts)} if teacher else {})
+  facts = {
+    'recipe': {**recipe.to_facts(), 'strategy': None},
+    'initial_weights': _file_digest(recipe.initial_weights),
+    'dataset': dataset.digest,
+    'labels': list(dataset.labels),
+    'scaling': dataset.scaling,
+    **({'held_out': _held_out(dataset)} if dataset.fold else {}),
+    **({'teacher': dict(teacher.facts)} if teacher else {}),
+  }
   return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _file_digest(path: str) -> str | None:
+  """None where there is no file."""
+  if not pathlib.Path(path).is_file():
+    return None
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _held_out(dataset: Dataset) -> str:
+  """Which images a fold holds out: that depends on who their patients are, which the dataset's digest does not say."""
+  images = sorted(row['image_id'] for row in read_rows(dataset, ('image_id',), 'val'))
+  return hashlib.sha256('\n'.join(images).encode()).hexdigest()
 
 
 def network_options(recipe: Recipe, inputs: InputPipeline) -> NetworkOptions:
   """What the network of a recipe is told."""
-  return NetworkOptions(
-    dropout=recipe.dropout,
-    initial_weights=recipe.initial_weights,
-    batch_norm=recipe.batch_norm,
-    stochastic_depth=recipe.stochastic_depth,
-    frozen_share=recipe.frozen_share,
-    input_size=recipe.input_size,
-    black=float(inputs.levels[0]),
-    white=float(inputs.levels[-1]),
-  )
+  return recipe.network_options(float(inputs.levels[0]), float(inputs.levels[-1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,7 +216,13 @@ class _Run:
   """One training from its first step, or from a state, to its last."""
 
   def __init__(
-    self, dataset: Dataset, recipe: Recipe, watcher: Watcher, workers: Workers, teacher: Teacher | None
+    self,
+    dataset: Dataset,
+    recipe: Recipe,
+    batch_size: int,
+    watcher: Watcher,
+    workers: Workers,
+    teacher: Teacher | None,
   ) -> None:
     self.recipe = recipe
     self._taught_by = teacher.facts if teacher else None
@@ -199,7 +231,6 @@ class _Run:
     self.strategy = workers.strategy
     images = sum(dataset.class_counts('train').values())
     devices = self.strategy.num_replicas_in_sync
-    batch_size = _batch_size(recipe.batch_size, images, devices)
     self.inputs = InputPipeline(dataset, input_options(recipe, batch_size, devices, workers.share), teacher)
     self._per_epoch = recipe.validate_every or images // batch_size
     self.steps = recipe.steps or recipe.epochs * (images // batch_size)
@@ -216,7 +247,7 @@ class _Run:
       self.network = build_network(recipe.architecture, shape, classes, options)
       variables = self.network.trainable_variables
       head = [variable for layer in _head(self.network) for variable in layer.trainable_variables]
-      self.optimizer = make_optimizer(recipe, self.steps, variables)
+      self.optimizer = make_optimizer(recipe, max(1, self.steps - recipe.head_steps), variables)
       self._head_optimizer = make_head_optimizer(recipe, head)
       self._average = WeightAverage(variables, recipe.average) if recipe.average else None
     self._kept = build_network(recipe.architecture, shape, classes, options)  # of no strategy, and in float32
@@ -244,6 +275,7 @@ class _Run:
     weights = self._weights()
     self._kept.set_weights(weights)
     validation = predict_together(self._score, self._validation, self._validation_shape, self.workers)
+    self._check('a score of a validation image', float(validation.scores.sum()))
     val_auc = mean_auc(validation.truth, validation.scores)
     assert val_auc is not None  # _check_splits: two classes at least
     val_auc = float(self.workers.from_chief(np.array(val_auc)))  # it decides on the end, hence it is the same for all
@@ -275,17 +307,17 @@ class _Run:
       take: TrainStep = self._head_step if self.step < self.recipe.head_steps else self._train_step
       loss, outputs, targets = take(*next(self._batches))
       self.step += 1
-      self._check(float(loss))
+      self._check('the loss', float(loss))
       if self._average:
         self._average.update(self.step)
       self.watcher.on_step(self.step, float(loss))
       scores = np.asarray(both_columns(collect(self.strategy, outputs)))
       yield float(loss), collect(self.strategy, targets).argmax(axis=1), scores
 
-  def _check(self, loss: float) -> None:
-    if not math.isfinite(loss):
+  def _check(self, what: str, value: float) -> None:
+    if not math.isfinite(value):
       raise TrainingError(
-        f'the loss at step {self.step} is {loss}, expected a finite number; lower the learning rate '
+        f'{what} at step {self.step} is {value}, expected a finite number; lower the learning rate '
         f'(now {self.recipe.learning_rate}), or look for damaged images'
       )
 
@@ -369,8 +401,14 @@ def _set_seeds(recipe: Recipe) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def _batch_size(wanted: int, images: int, devices: int) -> int:
-  """The wanted size, but no more than there are images, and the same for every device."""
+def _batch_size(wanted: int, dataset: Dataset, devices: int) -> int:
+  """The wanted size, but no more than there are images, and the same for every device; at least one."""
+  images = sum(dataset.class_counts('train').values())
+  if images < devices:
+    raise DatasetError(
+      f'the train split has {images} labelled images for {devices} devices, expected one for each at least; '
+      'ingest more images, or train with --strategy one_device'
+    )
   return max(devices, min(wanted, images) // devices * devices)
 
 

@@ -47,11 +47,11 @@ def _bundle_options(options: EnsembleOptions, ensemble: Ensemble) -> BundleOptio
   return BundleOptions(
     options.name,
     options.model_version,
-    first.positive_label,
     options.overwrite,
-    checked_calibration(options.calibration or 'temperature', len(first.labels)),
-    threshold_rule(options.threshold_rule) if options.threshold_rule else YOUDEN,
-    options.threshold_on or 'shifted',
+    positive_label=first.positive_label,
+    calibration=checked_calibration(options.calibration or 'temperature', len(first.labels)),
+    threshold_rule=threshold_rule(options.threshold_rule) if options.threshold_rule else YOUDEN,
+    threshold_on=options.threshold_on or 'shifted',
   )
 
 

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model.bundle import load_bundle
-from model.dataset import open_dataset
-from model.evaluation import Evaluation, check_fit, evaluate
+from model.evaluation import Evaluation, evaluate, open_unseen
 from model.report.html import write_report
 from pipelines.exits import Exit, UsageError
 from pipelines.options import EvaluateOptions
@@ -36,8 +35,8 @@ def run(options: EvaluateOptions, beam_args: Sequence[str]) -> Exit:
       f'{options.output} holds an evaluation already; give another --output, or --overwrite to replace it'
     )
   if options.dry_run:
-    bundle, dataset = load_bundle(options.bundle), open_dataset(options.dataset)
-    check_fit(bundle, dataset)
+    bundle = load_bundle(options.bundle)
+    dataset = open_unseen(options.dataset, bundle, options.split)
     _LOG.info('would evaluate %s on %s; nothing was written', bundle.name, dict(dataset.class_counts(options.split)))
     return Exit.DONE
   started = now()

@@ -54,6 +54,7 @@ _EXITS: Final = {
   'RulesError': Exit.USAGE,
   'BundleError': Exit.USAGE,
   'DatasetError': Exit.USAGE,
+  'NetworkError': Exit.USAGE,
   'ClusterError': Exit.USAGE,
   'TrainingError': Exit.CRASHED,
   'WorkerLostError': Exit.CRASHED,

@@ -16,8 +16,9 @@ import yaml
 
 from model.bundle import load_bundle
 from model.recipe import differences
-from model.thresholds import ThresholdRule, parse_rule
+from model.thresholds import ThresholdRule
 from pipelines.arguments import parse_config
+from pipelines.decisions import threshold_rule
 from pipelines.exits import Exit, UsageError
 from pipelines.options import JobOptions, RecipeOptions
 from pipelines.runs_text import NOT_KNOWN
@@ -92,14 +93,8 @@ def _of_config(path: str) -> Told:
   values, _ = parse_config('train', path)
   options = TrainJobOptions(**({'dataset': '-', 'bundle': '-'} | values))  # a recipe needs neither
   said = {name: getattr(options, name) for name in ('calibration', _BY_ITSELF, 'threshold_on', 'folds', 'fold')}
-  return _told('a file of flags', {**options.recipe().to_facts(), **said, 'threshold_rule': _rule(options)})
-
-
-def _rule(options: TrainJobOptions) -> dict[str, Any]:
-  try:
-    return dataclasses.asdict(parse_rule(options.threshold_rule))
-  except ValueError as error:
-    raise UsageError(f'--{error}') from error
+  rule = dataclasses.asdict(threshold_rule(options.threshold_rule))
+  return _told('a file of flags', {**options.recipe().to_facts(), **said, 'threshold_rule': rule})
 
 
 def _told(title: str, entries: Mapping[str, Any]) -> Told:

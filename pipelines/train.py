@@ -1,22 +1,24 @@
 """`radbeam train`: a dataset becomes a model bundle."""
 
+import contextlib
 import logging
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from model.bundle import BUNDLE_FILE
 from model.checkpoints import remove_checkpoints
 from model.cluster import Cluster, find_cluster
 from model.dataset import Dataset, Fold, open_dataset
-from model.export import BundleOptions, check_target, choose_positive, write_bundle
+from model.decision import choose_positive
+from model.export import BundleOptions, check_target, write_bundle
 from model.folds import select_fold
 from model.networks.weights import WeightsError
 from model.soft_targets import Teacher
 from model.teacher import open_teacher
 from model.tensorboard import TensorBoardLog
-from model.training import Trained, Watcher, train
+from model.training import Trained, Watcher, check_training, train
 from model.workers import Workers
 from pipelines.decisions import checked_calibration, threshold_rule
 from pipelines.exits import Exit, UsageError
@@ -45,6 +47,8 @@ def run(options: TrainJobOptions, beam_args: Sequence[str]) -> Exit:
   else:
     _LOG.info('%s on %s', recipe.architecture, _counts(dataset))
   if options.dry_run:
+    with _weights_named():
+      check_training(dataset, recipe)
     _LOG.info('would train for %s; nothing was written', _length(options))
     return Exit.DONE
   workers = Workers(recipe.strategy, cluster) if cluster else None
@@ -81,10 +85,16 @@ def _dataset(options: TrainJobOptions) -> Dataset:
 
 def _train(dataset: Dataset, options: TrainJobOptions, workers: Workers | None) -> Trained:
   watchers = _watchers(options) if not workers or workers.is_chief else []
+  teacher = _teacher(dataset, options)
+  with _weights_named():
+    return train(dataset, options.recipe(), Several(*watchers), checkpoint_folder(options), workers, teacher)
+
+
+@contextlib.contextmanager
+def _weights_named() -> Iterator[None]:
+  """Inside, what is wrong with initial weights is said of their flag."""
   try:
-    return train(
-      dataset, options.recipe(), Several(*watchers), checkpoint_folder(options), workers, _teacher(dataset, options)
-    )
+    yield
   except WeightsError as error:
     raise UsageError(f'--initial_weights: {error}') from error
 
@@ -130,11 +140,11 @@ def _bundle_options(options: TrainJobOptions, classes: int) -> BundleOptions:
   return BundleOptions(
     options.model_name,
     options.model_version,
-    options.positive_label,
     options.overwrite,
-    checked_calibration(options.calibration, classes),
-    threshold_rule(options.threshold_rule),
-    options.threshold_on,
+    positive_label=options.positive_label,
+    calibration=checked_calibration(options.calibration, classes),
+    threshold_rule=threshold_rule(options.threshold_rule),
+    threshold_on=options.threshold_on,
   )
 
 

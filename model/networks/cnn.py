@@ -30,7 +30,7 @@ def build_cnn(shape: tuple[int, int, int], classes: int, options: NetworkOptions
   """Builds the network; the contract is that of `model.networks.registry.build_network`.
 
   Raises:
-    ValueError: if a side is below 32 pixels, or the options want initial weights or stochastic depth.
+    NetworkError: if a side is below 32 pixels, or the options want initial weights or stochastic depth.
   """
   from_scratch('cnn', options)
   without_branches('cnn', options)

@@ -8,7 +8,7 @@ from model.networks.weights import WeightsError
 
 
 def continue_from(path: pathlib.Path, network: keras.Model) -> None:
-  """Copies the weights of a saved network, layer by layer; the head only where it has the same classes.
+  """Copies the weights of a saved network, layer by layer; the head only where it is for as many classes.
 
   Args:
     path: the `.keras` file of a bundle.

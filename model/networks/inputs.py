@@ -12,7 +12,7 @@ from typing import Final
 
 import keras
 
-from model.networks.options import NetworkOptions
+from model.networks.options import NetworkError, NetworkOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,12 @@ def check_side(architecture: str, smallest: int, shape: tuple[int, int, int], op
   """Refuses what would shrink to nothing on its way through a network.
 
   Raises:
-    ValueError: if a side is below the smallest, in pixels.
+    NetworkError: if a side is below the smallest, in pixels.
   """
   side = options.input_size or min(shape[:2])
   if side < smallest:
     what, remedy = ('input_size', '') if options.input_size else ('image_size', ': ingest with a larger --image_size')
-    raise ValueError(f'{what} is {side}; {architecture} needs at least {smallest}{remedy}')
+    raise NetworkError(f'{what} is {side}; {architecture} needs at least {smallest}{remedy}')
 
 
 def resized(images: keras.KerasTensor, options: NetworkOptions) -> keras.KerasTensor:

@@ -6,6 +6,10 @@ from typing import Literal, get_args
 BatchNorm = Literal['live', 'frozen', 'folded']
 
 
+class NetworkError(ValueError):
+  """A network that cannot be built as it is wanted: what was found, what was expected, what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
   """What `build_network` can be told.
@@ -25,7 +29,7 @@ class NetworkOptions:
     white: what the transform graph makes of grey 255.
 
   Raises:
-    ValueError: on making one, if a value is outside its range or two contradict each other.
+    NetworkError: on making one, if a value is outside its range or two contradict each other.
   """
 
   dropout: float = 0.3
@@ -40,17 +44,17 @@ class NetworkOptions:
   def __post_init__(self) -> None:
     for name in ('dropout', 'stochastic_depth'):
       if not 0 <= getattr(self, name) < 1:
-        raise ValueError(f'{name} is {getattr(self, name)}; it must be at least 0 and below 1')
+        raise NetworkError(f'{name} is {getattr(self, name)}; it must be at least 0 and below 1')
     if not 0 <= self.frozen_share <= 1:
-      raise ValueError(f'frozen_share is {self.frozen_share}; it must be from 0 to 1')
+      raise NetworkError(f'frozen_share is {self.frozen_share}; it must be from 0 to 1')
     if self.input_size is not None and self.input_size < 1:
-      raise ValueError(f'input_size is {self.input_size}; it must be at least 1, or None for the size of the images')
+      raise NetworkError(f'input_size is {self.input_size}; it must be at least 1, or None for the size of the images')
     if not self.black < self.white:
-      raise ValueError(f'black is {self.black} and white is {self.white}; expected black below white')
+      raise NetworkError(f'black is {self.black} and white is {self.white}; expected black below white')
     if self.batch_norm not in get_args(BatchNorm):
-      raise ValueError(f'batch_norm is {self.batch_norm!r}; it must be one of {", ".join(get_args(BatchNorm))}')
+      raise NetworkError(f'batch_norm is {self.batch_norm!r}; it must be one of {", ".join(get_args(BatchNorm))}')
     if not self.initial_weights:
-      raise ValueError('initial_weights is empty; expected none, imagenet or the path of a file')
+      raise NetworkError('initial_weights is empty; expected none, imagenet or the path of a file')
     self._check_untrained()
 
   @property
@@ -62,12 +66,12 @@ class NetworkOptions:
     if self.initial_weights != 'none':
       return
     if self.batch_norm != 'live':
-      raise ValueError(
+      raise NetworkError(
         f'batch_norm is {self.batch_norm}, but initial_weights is none: there are no statistics to keep; '
         'take live, or give initial weights'
       )
     if self.frozen_share:
-      raise ValueError(
+      raise NetworkError(
         f'frozen_share is {self.frozen_share}, but initial_weights is none: random blocks would stay random; '
         'take 0, or give initial weights'
       )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import keras
 
-from model.networks.options import NetworkOptions
+from model.networks.options import NetworkError, NetworkOptions
 
 
 def head(features: keras.KerasTensor, classes: int, dropout: float, initializer: str = 'zeros') -> keras.KerasTensor:
@@ -49,10 +49,10 @@ def not_folded(architecture: str, options: NetworkOptions) -> None:
   """For networks whose batch norm stays a layer of its own.
 
   Raises:
-    ValueError: if it is to be folded.
+    NetworkError: if it is to be folded.
   """
   if options.batch_norm == 'folded':
-    raise ValueError(
+    raise NetworkError(
       f'batch_norm is folded, which {architecture} cannot be; take frozen or live, or efficientnet_lite0'
     )
 
@@ -61,11 +61,11 @@ def from_scratch(architecture: str, options: NetworkOptions) -> None:
   """For networks that nobody has trained before; a network of ours may be trained further.
 
   Raises:
-    ValueError: if the options want other initial weights, or batch norm folded.
+    NetworkError: if the options want other initial weights, or batch norm folded.
   """
   not_folded(architecture, options)
   if options.initial_weights != 'none' and not options.continues:
-    raise ValueError(
+    raise NetworkError(
       f'initial_weights is {options.initial_weights}, but {architecture} is trained from scratch: take none, '
       'the .keras file of a bundle, or another architecture'
     )
@@ -75,10 +75,10 @@ def without_branches(architecture: str, options: NetworkOptions) -> None:
   """For networks without residual branches that could be left out.
 
   Raises:
-    ValueError: if the options want stochastic depth.
+    NetworkError: if the options want stochastic depth.
   """
   if options.stochastic_depth:
-    raise ValueError(
+    raise NetworkError(
       f'stochastic_depth is {options.stochastic_depth}, but {architecture} has no branches to leave out: take 0, '
       'or another architecture'
     )

@@ -15,7 +15,7 @@ from model.networks.efficientnet_lite import build_efficientnet_lite
 from model.networks.efficientnetv2_b0 import EFFICIENTNETV2_B0
 from model.networks.inception_v3 import INCEPTION_V3
 from model.networks.mobilenet_v3 import MOBILENET_V3_LARGE
-from model.networks.options import NetworkOptions
+from model.networks.options import NetworkError, NetworkOptions
 from model.networks.resnet50 import RESNET50
 from model.networks.resnet_small import build_resnet_small
 from model.networks.transfer import build_transfer
@@ -53,14 +53,14 @@ def build_network(
     head; the layers of the head have names that begin with `head`.
 
   Raises:
-    ValueError: if the architecture is unknown, there are fewer than two
+    NetworkError: if the architecture is unknown, there are fewer than two
       classes, or the options do not fit the architecture.
     WeightsError: if initial weights are not there, or not what they should be.
   """
   if architecture not in ARCHITECTURES:
-    raise ValueError(f'architecture is {architecture!r}; it must be one of {", ".join(sorted(ARCHITECTURES))}')
+    raise NetworkError(f'architecture is {architecture!r}; it must be one of {", ".join(sorted(ARCHITECTURES))}')
   if classes < 2:
-    raise ValueError(f'the dataset has {classes} classes; a classifier needs at least two: check the labels')
+    raise NetworkError(f'the dataset has {classes} classes; a classifier needs at least two: check the labels')
   network = ARCHITECTURES[architecture](shape, classes, options)
   if options.continues:
     continue_from(pathlib.Path(options.initial_weights), network)

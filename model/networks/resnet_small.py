@@ -26,7 +26,7 @@ def build_resnet_small(shape: tuple[int, int, int], classes: int, options: Netwo
   """Builds the network; the contract is that of `model.networks.registry.build_network`.
 
   Raises:
-    ValueError: if a side is below 32 pixels, or the options want weights of ImageNet or batch norm folded.
+    NetworkError: if a side is below 32 pixels, or the options want weights of ImageNet or batch norm folded.
   """
   from_scratch('resnet_small', options)
   check_side('resnet_small', _SMALLEST_SIDE, shape, options)

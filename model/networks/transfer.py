@@ -64,7 +64,7 @@ def build_transfer(family: Family, shape: tuple[int, int, int], classes: int, op
   `frozen_share` counts the backbone's layers that have weights.
 
   Raises:
-    ValueError: if the image is too small, or the options want what the family cannot do.
+    NetworkError: if the image is too small, or the options want what the family cannot do.
     WeightsError: if the initial weights are not there, or are not those of this network.
   """
   not_folded(family.name, options)

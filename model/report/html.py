@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from model.bundle import HISTORY_FILE, TRANSFORM_GRAPH
-from model.evaluation import Evaluation, as_image
-from model.input_data import read_examples
+from model.evaluation import Evaluation
+from model.input_data import labelled_images
 from model.model_card import NOT_A_DEVICE
 from model.report.plots import (
   data_uri,
@@ -129,9 +129,7 @@ def samples(evaluation: Evaluation) -> list[Sample]:
   chosen = {row.image_id: row for row in rows}
   levels = _levels(evaluation)
   stored = {
-    image_id: as_image(example['image'], evaluation.bundle)
-    for example in read_examples(dataset, evaluation.split).as_numpy_iterator()
-    if (image_id := example['image_id'].decode()) in chosen
+    image.image_id: image.pixels for image in labelled_images(dataset, evaluation.split) if image.image_id in chosen
   }
   return [_sample(evaluation, image_id, stored[image_id], levels) for image_id in chosen]
 

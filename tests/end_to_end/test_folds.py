@@ -76,12 +76,19 @@ def test_no_patient_is_held_out_and_trained_on_and_every_image_is_held_out_once(
   assert {number for numbers in folds.values() for number in numbers} == set(images)
 
 
-def test_a_bundle_of_a_fold_is_evaluated_on_what_it_held_out(chain: Chain, tmp_path: pathlib.Path) -> None:
+def test_a_bundle_of_a_fold_is_evaluated_on_what_it_held_out(
+  chain: Chain, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
   assert main(chain.train('of_fold', '--folds', str(FOLDS), '--fold', '2', '--threshold_on', 'plain')) == 0
   bundle = json.loads((chain.root / 'of_fold' / 'bundle.json').read_text())
   assert [bundle['recipe'][name] for name in ('fold', 'folds', 'threshold_on')] == [2, FOLDS, 'plain']
   places = ['--bundle', str(chain.root / 'of_fold'), '--dataset', str(chain.root / 'dataset')]
-  assert main(['evaluate', *places, '--output', str(tmp_path / 'e'), '--split', 'val']) == 0
+  command = ['evaluate', *places, '--output', str(tmp_path / 'e'), '--split', 'val']
+  capsys.readouterr()
+  assert main([*command, '--dry_run']) == 0
+  counts = select_fold(open_dataset(chain.root / 'dataset'), Fold(2, FOLDS)).class_counts('val')
+  assert f'on {counts}; nothing was written' in capsys.readouterr().err
+  assert main(command) == 0
   metrics = json.loads((tmp_path / 'e' / 'metrics.json').read_text())['metrics']
   count = len(held_out(open_dataset(chain.root / 'dataset'), 2))
   assert (metrics['count'], bundle['metrics']['count']) == (count, count)

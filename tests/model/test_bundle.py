@@ -13,8 +13,9 @@ import tensorflow as tf
 from model.bundle import SAVED_MODEL, Bundle, BundleError, load_bundle
 from model.calibration import CalibrationMethod, from_facts
 from model.dataset import Dataset
+from model.decision import choose_positive
 from model.drift import read_training
-from model.export import BundleOptions, choose_positive, write_bundle
+from model.export import BundleOptions, write_bundle
 from model.input_data import read_examples
 from model.signatures import ServingModel
 from model.thresholds import parse_rule

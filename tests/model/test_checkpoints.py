@@ -8,7 +8,7 @@ import textwrap
 
 import numpy as np
 
-from model.checkpoints import FILE, Checkpoints, TrainingState, remove_checkpoints
+from model.checkpoints import FILE, Checkpoints, TrainingState, decode, remove_checkpoints
 from model.dataset import Dataset
 
 STATE = TrainingState(12, {'best_epoch': 2}, {'network': [np.ones((2, 3)), np.array([7])], 'best': [np.zeros(1)]})
@@ -16,10 +16,10 @@ STATE = TrainingState(12, {'best_epoch': 2}, {'network': [np.ones((2, 3)), np.ar
 
 def test_a_state_is_what_was_saved(tmp_path: pathlib.Path) -> None:
   saved = Checkpoints(tmp_path / 'new', 'a' * 64)
-  assert saved.load() is None
+  assert decode(saved.read(), saved.digest) is None
   saved.save(STATE)
   saved.save(STATE)
-  found = saved.load()
+  found = decode(saved.read(), saved.digest)
   assert found is not None
   assert (found.step, found.facts) == (12, {'best_epoch': 2})
   assert {name: [array.tolist() for array in group] for name, group in found.arrays.items()} == {
@@ -30,8 +30,9 @@ def test_a_state_is_what_was_saved(tmp_path: pathlib.Path) -> None:
 
 
 def test_the_state_of_another_training_is_not_taken(tmp_path: pathlib.Path) -> None:
-  Checkpoints(tmp_path, 'a' * 64).save(STATE)
-  assert Checkpoints(tmp_path, 'b' * 64).load() is None
+  saved = Checkpoints(tmp_path, 'a' * 64)
+  saved.save(STATE)
+  assert decode(saved.read(), 'b' * 64) is None
 
 
 def test_nothing_is_left_of_a_training_but_what_is_not_its(tmp_path: pathlib.Path) -> None:

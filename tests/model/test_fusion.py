@@ -119,7 +119,7 @@ def test_an_ensemble_is_no_member_of_a_fusion(
   ensemble: Ensemble, bundle: Bundle, dataset: Dataset, tmp_path: pathlib.Path
 ) -> None:
   mean = write_mean(ensemble, tmp_path / 'mean', BundleOptions('mean'))
-  with pytest.raises(BundleError, match=r'mean-\w+ holds no model.keras, as ensembles do not'):
+  with pytest.raises(BundleError, match=r'mean-\w+ is an ensemble, and fusion needs the one network of each'):
     write_fusion(open_members([mean.path, bundle.path], dataset), tmp_path / 'fused', BundleOptions('fused'))
 
 

@@ -23,6 +23,7 @@ from model.input_data import InputPipeline
 from model.metrics import Scored, compute_metrics
 from model.predictions import make_scorer, predict
 from model.shifts import VIEWS
+from model.teacher import has_seen
 from model.thresholds import YOUDEN, choose_threshold
 from model.training import Trained
 from tests.model.datasets import Item, draw_items, write_dataset
@@ -137,6 +138,26 @@ def test_an_ensemble_of_folds_is_evaluated_on_the_test_split_alone(mean: Bundle,
   with pytest.raises(DatasetError, match=f'each image of {split} was seen by most of them; evaluate it on the test'):
     evaluate(mean.path, pool.path, split)  # type: ignore[arg-type]
   assert evaluate(mean.path, pool.path, 'test').metrics['count'] == 8
+
+
+def test_folds_are_known_of_an_ensemble_that_was_not_measured(
+  members: list[Bundle], pool: Dataset, tmp_path: pathlib.Path
+) -> None:
+  different = write_mean(open_members([bundle.path for bundle in members[:2]]), tmp_path / 'different', PLAIN)
+  with pytest.raises(DatasetError, match='each image of val was seen by most of them'):
+    evaluate(different.path, pool.path, 'val')
+  assert has_seen(different, select_fold(pool, Fold(1, FOLDS)))
+  same = write_mean(open_members([members[1].path, members[3].path]), tmp_path / 'same', PLAIN)
+  held_out = select_fold(pool, Fold(2, FOLDS))
+  assert evaluate(same.path, pool.path, 'val').metrics['count'] == sum(held_out.class_counts('val').values())
+  assert (has_seen(same, held_out), has_seen(same, pool)) == (False, True)
+
+
+def test_an_ensemble_of_folds_is_no_member_that_has_not_seen_an_image(
+  mean: Bundle, members: list[Bundle], pool: Dataset, tmp_path: pathlib.Path
+) -> None:
+  with pytest.raises(DatasetError, match='folds is of networks that were trained on different folds: there is no'):
+    write_mean(open_members([mean.path, members[0].path], pool), tmp_path / 'nested', PLAIN)
 
 
 def test_folds_cannot_be_fused(members: list[Bundle], pool: Dataset, tmp_path: pathlib.Path) -> None:

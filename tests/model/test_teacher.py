@@ -72,6 +72,16 @@ def test_a_teacher_of_plain_images_scores_each_once(dataset: Dataset) -> None:
   assert calls == [8]
 
 
+def test_what_is_said_of_plain_images_depends_on_no_other_image() -> None:
+  sizes: list[int] = []
+  once, random = teacher('plain', calls=sizes), np.random.default_rng(0)
+  images, targets = random.integers(0, 256, (8, 4, 4, 1), np.uint8), np.zeros((8, 2), np.float32)
+  once.on_plain(images[[0, 1, 2, 3]], targets[:4])
+  found = once.on_plain(images[[3, 4, 0, 5]], targets[:4])
+  np.testing.assert_allclose(found, 0.25 * brightness(images[[3, 4, 0, 5]]), atol=1e-6)
+  assert sizes == [4, 4]
+
+
 def test_a_student_learns_what_its_teacher_says(dataset: Dataset) -> None:
   """The teacher says the opposite of all labels: by the side that is bright."""
 
@@ -118,8 +128,9 @@ def test_a_teacher_of_other_labels_is_refused(bundle: Bundle, dataset: Dataset) 
   [
     ({}, 'd', False),
     ({'fold': 1, 'folds': 5}, 'd', True),
-    ({'out_of_fold': []}, 'd', True),
-    ({'out_of_fold': []}, 'e', False),
+    ({'members': [{'dataset_digest': 64 * 'd', 'recipe': {'fold': 1, 'folds': 5}}]}, 'e', True),
+    ({'members': [{'dataset_digest': 64 * 'e', 'recipe': {'fold': 1, 'folds': 5}}]}, 'd', False),
+    ({'members': [{'dataset_digest': 64 * 'd', 'recipe': {}}]}, 'd', False),
   ],
 )
 def test_when_a_teacher_may_tell_of_the_validation_split(

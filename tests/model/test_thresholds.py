@@ -23,7 +23,8 @@ def test_a_sensitivity_is_reached_by_no_higher_threshold(cases: list[tuple[bool,
   positive, scores = split(cases)
   threshold = choose_threshold(ThresholdRule('sensitivity', share), positive, scores)
   assert rates(threshold, positive, scores)[0] >= share
-  assert all(rates(higher, positive, scores)[0] < share for higher in scores[positive & (scores > threshold)])
+  found = scores[positive & (scores >= threshold)]
+  assert all(rates(higher, positive, scores)[0] < share for higher in found[found > found.min()])
 
 
 @given(_CASES, st.sampled_from([0.5, 0.8, 0.95, 1.0]))
@@ -43,6 +44,18 @@ def test_no_threshold_costs_less(cases: list[tuple[bool, int]], ratio: float) ->
 
   found = harm(choose_threshold(ThresholdRule('cost', ratio), positive, scores))
   assert all(found <= harm(other) + 1e-9 for other in [*scores, 2.0])
+
+
+@pytest.mark.parametrize('rule', ['youden', 'sensitivity>=1', 'specificity>=1', 'cost=1'])
+def test_a_threshold_between_scores_stands_a_rounding(rule: str) -> None:
+  scores = np.array([0.1, 0.2, 0.6, 0.8], np.float32)
+  assert choose_threshold(parse_rule(rule), scores > 0.5, scores) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize('rule', ['specificity>=1', 'cost=0.1'])
+def test_where_none_is_to_be_positive_the_threshold_is_above_all(rule: str) -> None:
+  scores = np.array([0.1, 0.2, 0.6], np.float32)
+  assert choose_threshold(parse_rule(rule), scores < 0.15, scores) == np.nextafter(scores[2], np.float32(1))
 
 
 def logistic_scores(shares: tuple[int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:

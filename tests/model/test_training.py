@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from model import training
-from model.dataset import Dataset, DatasetError, open_dataset
+from model.dataset import Dataset, DatasetError, Fold, open_dataset
+from model.folds import select_fold
+from model.predictions import Predictions
 from model.recipe import Recipe
-from model.training import EpochRow, Trained, TrainingError, Unwatched, train
+from model.training import EpochRow, Trained, TrainingError, Unwatched, train, training_digest
 from tests.model.conftest import OPTIONS
 from tests.model.datasets import draw_items, write_dataset
 
@@ -56,6 +58,49 @@ def test_a_loss_that_is_no_number_names_its_step(dataset: Dataset) -> None:
     train(dataset, dataclasses.replace(OPTIONS, learning_rate=1e38))
 
 
+def test_a_score_that_is_no_number_names_its_step(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+  broken = Predictions(np.array([0, 1]), np.array([[0.5, 0.5], [np.nan, 0.5]], np.float32))
+  monkeypatch.setattr(training, 'predict_together', lambda *_: broken)
+  with pytest.raises(TrainingError, match='a score of a validation image at step 6 is nan, expected a finite number'):
+    train(dataset, OPTIONS)
+
+
+def test_the_rate_falls_to_its_end_after_steps_of_the_head_alone(dataset: Dataset) -> None:
+  head_first = dataclasses.replace(OPTIONS, head_steps=8, final_rate=0.25)
+  rates = [row.learning_rate for row in train(dataset, head_first).history]
+  assert rates[0] == pytest.approx(OPTIONS.learning_rate)
+  assert rates[-1] == pytest.approx(0.25 * OPTIONS.learning_rate)
+
+
+def test_what_decides_the_weights_makes_another_training(dataset: Dataset, tmp_path: pathlib.Path) -> None:
+  weights = tmp_path / 'weights.keras'
+  weights.write_bytes(b'one')
+  recipe = dataclasses.replace(OPTIONS, initial_weights=str(weights))
+  first = training_digest(dataset, recipe)
+  assert training_digest(dataset, dataclasses.replace(recipe, strategy='mirrored')) == first
+  weights.write_bytes(b'other')
+  digests = {first, training_digest(dataset, recipe), training_digest(dataset, OPTIONS)}
+  digests |= {training_digest(dataclasses.replace(dataset, scaling='unit'), OPTIONS)}
+  assert len(digests) == 4
+
+
+def test_other_patients_in_a_fold_are_another_training(tmp_path: pathlib.Path) -> None:
+  items = draw_items({'train': 8, 'val': 8}, ['NORMAL', 'PNEUMONIA'])
+  digests = set()
+  for shift in (0, 1):
+    known = [dataclasses.replace(item, bucket=30 * ((number + shift) % 2)) for number, item in enumerate(items)]
+    pool = open_dataset(write_dataset(tmp_path / f'{shift}', known))
+    digests.add(training_digest(select_fold(dataclasses.replace(pool, digest='same'), Fold(1, 2)), OPTIONS))
+  assert len(digests) == 2
+
+
+def test_fewer_images_than_devices_are_refused(dataset: Dataset) -> None:
+  few = dataclasses.replace(dataset, counts={**dataset.counts, 'train': {'NORMAL': 1, 'PNEUMONIA': 1}})
+  with pytest.raises(DatasetError, match='2 labelled images for 3 devices, expected one for each at least'):
+    training._batch_size(32, few, 3)
+  assert [training._batch_size(32, few, devices) for devices in (1, 2)] == [2, 2]
+
+
 @pytest.mark.parametrize(
   ('counts', 'message'),
   [
@@ -80,6 +125,7 @@ def test_splits_without_enough_classes_are_refused(
     ({'augment_without': ('fog',)}, "augment_without is 'fog'; expected one of mirror, rotation_degrees"),
     ({'dropout': 1.0}, 'dropout is 1.0'),
     ({'learning_rate': 0.0}, 'learning_rate is 0.0'),
+    ({'batch_norm': 'frozen'}, 'batch_norm is frozen, but initial_weights is none'),
     ({'deterministic': True, 'strategy': 'mirrored'}, 'deterministic training takes one device'),
   ],
 )
