@@ -26,8 +26,9 @@ from model.report.plots import history_figure, to_png
 from model.shifted_table import SHIFTED_FILE, Shifted, shifted_table
 from model.shifted_validation import pixel_scorer, score_shifted
 from model.signatures import PixelModel, ServingModel
-from model.training import EpochRow, Trained
+from model.training import Trained
 from model.training_statistics import training_statistics
+from model.watching import EpochRow
 from transforms import storage
 
 _DISTRIBUTIONS: Final = ('radbeam', 'tensorflow', 'keras', 'tensorflow-transform', 'numpy', 'scikit-learn')

@@ -4,7 +4,7 @@ import pathlib
 
 import tensorflow as tf
 
-from model.training import EpochRow, Unwatched
+from model.watching import EpochRow, Unwatched
 
 
 class TensorBoardLog(Unwatched):

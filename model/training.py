@@ -13,7 +13,7 @@ import pathlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,6 +32,7 @@ from model.predictions import Predictions, make_scorer, predict_together
 from model.recipe import Recipe
 from model.signatures import both_columns
 from model.soft_targets import Teacher
+from model.watching import EpochRow, Unwatched, Watcher
 from model.workers import Workers
 
 Weights = list[NDArray[Any]]
@@ -39,33 +40,6 @@ Weights = list[NDArray[Any]]
 
 class TrainingError(RuntimeError):
   """A training that cannot go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class EpochRow:
-  """One row of the history.
-
-  Attributes:
-    epoch: from 1; with `validate_every` a round of so many steps.
-    step: steps taken since the start.
-    train_loss: mean over the steps of the epoch, weighted by class, while the weights changed.
-    train_auc: over the same steps, of the images as they were varied.
-    val_loss: mean cross-entropy, not weighted.
-    val_auc: one against the rest, averaged over the classes.
-    val_accuracy: of the likeliest class.
-    learning_rate: after the epoch.
-    seconds: of the epoch, validation included.
-  """
-
-  epoch: int
-  step: int
-  train_loss: float
-  train_auc: float | None
-  val_loss: float
-  val_auc: float
-  val_accuracy: float
-  learning_rate: float
-  seconds: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,32 +52,6 @@ class Trained:
   best_epoch: int
   validation: Predictions
   taught_by: Mapping[str, Any] | None = None
-
-
-class Watcher(Protocol):
-  """Who is told how a training goes."""
-
-  def on_start(self, step: int, steps: int) -> None:
-    """Before the first step; some steps may have been taken before an interruption."""
-
-  def on_step(self, step: int, loss: float) -> None:
-    """After each step, counted from 1."""
-
-  def on_epoch(self, row: EpochRow) -> None:
-    """After each validation."""
-
-
-class Unwatched:
-  """Tells nobody; others tell of what they want to."""
-
-  def on_start(self, step: int, steps: int) -> None:
-    """See `Watcher`."""
-
-  def on_step(self, step: int, loss: float) -> None:
-    """See `Watcher`."""
-
-  def on_epoch(self, row: EpochRow) -> None:
-    """See `Watcher`."""
 
 
 def train(

@@ -18,7 +18,8 @@ from model.networks.weights import WeightsError
 from model.soft_targets import Teacher
 from model.teacher import open_teacher
 from model.tensorboard import TensorBoardLog
-from model.training import Trained, Watcher, check_training, train
+from model.training import Trained, check_training, train
+from model.watching import Watcher
 from model.workers import Workers
 from pipelines.decisions import checked_calibration, threshold_rule
 from pipelines.exits import Exit, UsageError

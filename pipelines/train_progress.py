@@ -5,7 +5,7 @@ import sys
 import time
 from typing import Final, TextIO
 
-from model.training import EpochRow, Unwatched, Watcher
+from model.watching import EpochRow, Unwatched, Watcher
 from pipelines.log_output import is_json_on_stderr
 
 _LOG: Final = logging.getLogger('radbeam.train')

@@ -49,7 +49,8 @@ TRAIN = textwrap.dedent("""
   import hashlib, os, pathlib, signal, sys
   from model.dataset import open_dataset
   from model.recipe import Recipe
-  from model.training import Unwatched, train
+  from model.training import train
+  from model.watching import Unwatched
 
   class Killer(Unwatched):
     def on_step(self, step, loss):

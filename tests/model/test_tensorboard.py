@@ -3,7 +3,7 @@ import pathlib
 import tensorflow as tf
 
 from model.tensorboard import TensorBoardLog
-from model.training import EpochRow
+from model.watching import EpochRow
 
 
 def test_losses_and_validations_can_be_read_back(tmp_path: pathlib.Path) -> None:

@@ -13,7 +13,8 @@ from model.dataset import Dataset, DatasetError, Fold, open_dataset
 from model.folds import select_fold
 from model.predictions import Predictions
 from model.recipe import Recipe
-from model.training import EpochRow, Trained, TrainingError, Unwatched, train, training_digest
+from model.training import Trained, TrainingError, train, training_digest
+from model.watching import EpochRow, Unwatched
 from tests.model.conftest import OPTIONS
 from tests.model.datasets import draw_items, write_dataset
 

@@ -83,7 +83,8 @@ def _run(job: Job) -> None:
   from model.cluster import Cluster, ClusterError
   from model.dataset import open_dataset
   from model.recipe import Recipe
-  from model.training import Unwatched, train
+  from model.training import train
+  from model.watching import Unwatched
   from model.workers import Workers
 
   class Noting(Unwatched):

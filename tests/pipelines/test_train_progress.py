@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from model.training import EpochRow
+from model.watching import EpochRow
 from pipelines.train_progress import Bar, Lines, Several, at_terminal, bar, time_left
 
 ROW = EpochRow(2, 40, 0.5, 0.9, 0.25, 0.97, 0.91, 1e-4, 61.4)
