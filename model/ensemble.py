@@ -24,7 +24,7 @@ from model.bundle import Bundle, BundleError, load_bundle
 from model.calibration import IDENTITY
 from model.dataset import Dataset
 from model.decision import Decision, decide, decided, rules
-from model.ensemble_scores import SavedMember, Validation, are_of, check_classes, check_dataset, validate_members
+from model.ensemble_scores import SavedMember, Validation, are_of, check_dataset, validate_members
 from model.export import (
   BundleOptions,
   check_target,
@@ -189,7 +189,6 @@ def put_ensemble(
   if validation is None:
     decision, facts, rule = None, _undecided(ensemble), {'threshold_rule': None, 'threshold_on': None}
   else:
-    check_classes(validation)
     options = replace(options, positive_label=first.positive_label)
     decision = decide(validation.plain, validation.shifted, first.labels, options)
     made.model.calibration = decision.calibration

@@ -9,7 +9,7 @@ all.
 import itertools
 import pathlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,34 +99,22 @@ def validate_members(bundles: Sequence[Bundle], members: Sequence[SavedMember], 
   return joined([validate(mean_scorer([members[number] for number in numbers]), view) for view, numbers in groups])
 
 
-def check_classes(validation: Validation) -> None:
-  """Refuses images that nothing can be decided on.
-
-  Raises:
-    DatasetError: if all are of one class.
-  """
-  if len(np.unique(validation.plain.truth)) < 2:
-    raise DatasetError(
-      'the val split has labelled images of one class, and calibration and threshold need two; ingest more images, or '
-      'leave out --dataset'
-    )
-
-
 def held_out(bundles: Sequence[Bundle], dataset: Dataset) -> tuple[list[Dataset], list[list[int]]]:
   """The dataset as the members were trained on it: each way once, with the numbers of the members that it was.
 
   Raises:
-    DatasetError: if one image would be held out in two ways, or a member's own networks have together seen all.
+    DatasetError: if one image would be held out in two ways, a member's own networks have together seen all, or all
+      images are of one class.
   """
   views: dict[Fold | None, Dataset] = {}
   numbers: defaultdict[Fold | None, list[int]] = defaultdict(list)
   for number, bundle in enumerate(bundles):
-    if len(folds_held_out(dataset.digest, bundle.dataset_digest, bundle.recipe)) > 1:
+    if len(folds_held_out(dataset, bundle)) > 1:
       raise DatasetError(
         f'{bundle.name} is of networks that were trained on different folds: there is no image that none of them has '
         'seen; name its members instead, or leave out --dataset'
       )
-    view = as_trained(dataset, bundle.dataset_digest, bundle.recipe)
+    view = as_trained(dataset, bundle)
     views.setdefault(view.fold, view)
     numbers[view.fold].append(number)
   kinds = {None if fold is None else fold.of for fold in views}
@@ -136,7 +124,18 @@ def held_out(bundles: Sequence[Bundle], dataset: Dataset) -> tuple[list[Dataset]
       f'the members were trained on {said}, expected the same of all, so that every image is held out once; '
       'leave some of them out, or --dataset'
     )
+  _check_classes(views.values())
   return list(views.values()), [numbers[fold] for fold in views]
+
+
+def _check_classes(views: Collection[Dataset]) -> None:
+  """Looked at before anything is scored; where there is no image at all, that is said by who reads them."""
+  counts = [view.class_counts('val') for view in views]
+  if sum(any(column) for column in zip(*(one.values() for one in counts), strict=True)) == 1:
+    raise DatasetError(
+      'the val split has labelled images of one class, and calibration and threshold need two; ingest more images, or '
+      'leave out --dataset'
+    )
 
 
 def joined(parts: Sequence[Validation]) -> Validation:

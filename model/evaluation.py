@@ -98,7 +98,7 @@ def open_unseen(dataset_dir: str | pathlib.Path, bundle: Bundle, split: Split) -
   """
   opened = open_dataset(dataset_dir)
   check_fit(bundle, opened)
-  dataset = as_trained(opened, bundle.dataset_digest, bundle.recipe)
+  dataset = as_trained(opened, bundle)
   _check_unseen(bundle, dataset, split)
   return dataset
 
@@ -130,7 +130,7 @@ def check_fit(bundle: Bundle, dataset: Dataset) -> None:
 
 
 def _check_unseen(bundle: Bundle, dataset: Dataset, split: Split) -> None:
-  if split != 'test' and len(folds_held_out(dataset.digest, bundle.dataset_digest, bundle.recipe)) > 1:
+  if split != 'test' and len(folds_held_out(dataset, bundle)) > 1:
     raise DatasetError(
       f'the members of {bundle.name} were trained on different folds, so that each image of {split} was seen by most '
       'of them; evaluate it on the test split: what it says of the others is in its model card, if it was made with '

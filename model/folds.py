@@ -7,12 +7,13 @@ transform graph, one mean and one deviation, stay those of the train split.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import pyarrow.dataset
 
+from model.bundle import Bundle
 from model.dataset import BUCKET, Dataset, DatasetError, Fold
 
 OUT_OF_FOLD: Final = 'out_of_fold'  # of the recipe of an ensemble whose members were trained on different folds
@@ -52,33 +53,33 @@ def fold_facts(dataset: Dataset) -> dict[str, Any]:
   return {} if dataset.fold is None else {'fold': dataset.fold.number, 'folds': dataset.fold.of}
 
 
-def folds_held_out(digest: str, trained_on: str, recipe: Mapping[str, Any]) -> frozenset[Fold | None]:
+def folds_held_out(dataset: Dataset, bundle: Bundle) -> frozenset[Fold | None]:
   """What the networks of a bundle have not seen of a dataset.
-
-  Args:
-    digest: of the dataset.
-    trained_on: digest of what the bundle was trained on.
-    recipe: of the bundle; an ensemble's has those of its members.
 
   Returns:
     The fold of each network that was trained on the dataset, None for its val split; empty if none was. Where there are
     several, each image was seen by some network.
   """
+  return frozenset(_folds_of(dataset.digest, {'dataset_digest': bundle.dataset_digest, 'recipe': bundle.recipe}))
+
+
+def _folds_of(digest: str, trained: Mapping[str, Any]) -> Iterator[Fold | None]:
+  """Of what has a dataset and a recipe: a bundle, or a member in the recipe of an ensemble."""
+  recipe = trained['recipe']
   if members := recipe.get('members'):
-    return frozenset().union(*(folds_held_out(digest, one['dataset_digest'], one['recipe']) for one in members))
-  if digest != trained_on:
-    return frozenset()
-  return frozenset([Fold(recipe['fold'], recipe['folds']) if recipe.get('folds') else None])
+    for member in members:
+      yield from _folds_of(digest, member)
+  elif digest == trained['dataset_digest']:
+    yield Fold(recipe['fold'], recipe['folds']) if recipe.get('folds') else None
 
 
-def as_trained(dataset: Dataset, trained_on: str, recipe: Mapping[str, Any]) -> Dataset:
+def as_trained(dataset: Dataset, bundle: Bundle) -> Dataset:
   """The dataset as a bundle was trained on it: what its fold held out must not be taken for the val split.
 
   Args:
     dataset: as `open_dataset` gives it.
-    trained_on: digest of what the bundle was trained on; of another dataset it has seen no image.
-    recipe: of the bundle. Where its networks were trained on several folds, the dataset stays as it is.
+    bundle: if it was trained on another dataset, or its networks on several folds, the dataset stays as it is.
   """
-  folds = folds_held_out(dataset.digest, trained_on, recipe)
+  folds = folds_held_out(dataset, bundle)
   fold = next(iter(folds)) if len(folds) == 1 else None
   return dataset if fold is None else select_fold(dataset, fold)

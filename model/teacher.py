@@ -28,4 +28,4 @@ def open_teacher(path: str | pathlib.Path, dataset: Dataset, weight: float, sees
 
 def has_seen(bundle: Bundle, dataset: Dataset) -> bool:
   """Whether a bundle was trained on images that the dataset holds out: it may then tell a student of them."""
-  return any(fold != dataset.fold for fold in folds_held_out(dataset.digest, bundle.dataset_digest, bundle.recipe))
+  return any(fold != dataset.fold for fold in folds_held_out(dataset, bundle))

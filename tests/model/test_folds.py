@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from model.bundle import Bundle
 from model.dataset import Dataset, DatasetError, Fold, Split, open_dataset, read_rows
 from model.folds import as_trained, fold_facts, select_fold
 from model.input_data import read_examples
@@ -127,6 +128,7 @@ def test_a_recipe_says_which_fold_it_was(pooled: Dataset) -> None:
   ],
 )
 def test_what_a_bundle_was_trained_on_is_not_taken_for_its_validation(
-  pooled: Dataset, digest: str, recipe: dict[str, int], fold: Fold | None
+  pooled: Dataset, bundle: Bundle, digest: str, recipe: dict[str, int], fold: Fold | None
 ) -> None:
-  assert as_trained(pooled, digest, recipe).fold == fold
+  trained = dataclasses.replace(bundle, dataset_digest=digest, recipe=recipe)
+  assert as_trained(pooled, trained).fold == fold
