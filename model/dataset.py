@@ -166,6 +166,24 @@ def read_rows(dataset: Dataset, columns: Sequence[str], split: Split = 'train') 
     yield from batch.to_pylist()
 
 
+def check_preprocessing(dataset: Dataset, expected: PreprocessSpec, whose: str) -> None:
+  """Refuses a dataset whose images look other than those that a bundle was made for.
+
+  Args:
+    dataset: that is to be scored.
+    expected: the bundle's.
+    whose: the bundle, as the error calls it.
+
+  Raises:
+    DatasetError: if they differ.
+  """
+  if dataset.spec != expected:
+    raise DatasetError(
+      f'the dataset was preprocessed by {dataset.spec.to_json()}, {whose} expects {expected.to_json()}; '
+      'ingest the images again with the options of the bundle'
+    )
+
+
 def _read_json(root: pathlib.Path) -> dict[str, Any]:
   try:
     values: dict[str, Any] = json.loads((root / 'dataset.json').read_text(encoding='utf-8'))

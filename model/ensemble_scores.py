@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from model import bundle as layout
 from model.bundle import Bundle
-from model.dataset import Dataset, DatasetError, Fold, Split
+from model.dataset import Dataset, DatasetError, Fold, Split, check_preprocessing
 from model.folds import as_trained, folds_held_out
 from model.input_data import labelled_images
 from model.predictions import Predictions
@@ -167,11 +167,7 @@ def check_dataset(bundles: Sequence[Bundle], dataset: Dataset) -> None:
       f'the dataset has the labels {", ".join(dataset.labels)}, {first.name} {", ".join(first.labels)}; '
       'give the dataset that it was trained on'
     )
-  if dataset.spec != first.spec:
-    raise DatasetError(
-      f'the dataset was preprocessed by {dataset.spec.to_json()}, {first.name} expects {first.spec.to_json()}; '
-      'ingest the images again with the options of the bundle'
-    )
+  check_preprocessing(dataset, first.spec, first.name)
 
 
 def are_of(bundles: Sequence[Bundle], dataset: Dataset) -> bool:

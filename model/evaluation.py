@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from model.bundle import Bundle, load_bundle
-from model.dataset import Dataset, DatasetError, Split, open_dataset, read_rows
+from model.dataset import Dataset, DatasetError, Split, check_preprocessing, open_dataset, read_rows
 from model.folds import as_trained, folds_held_out
 from model.handler import BundleModelHandler, HandlerOptions, InferenceFailure, LoadedModel
 from model.input_data import LabelledImage, labelled_images
@@ -116,11 +116,7 @@ def check_fit(bundle: Bundle, dataset: Dataset) -> None:
   Raises:
     DatasetError: if preprocessing or labels differ.
   """
-  if bundle.preprocess_digest != dataset.spec.digest:
-    raise DatasetError(
-      f'the dataset was preprocessed by {dataset.spec.to_json()}, the bundle expects {bundle.spec.to_json()}; '
-      'ingest the images again with the options of the bundle'
-    )
+  check_preprocessing(dataset, bundle.spec, bundle.name)
   unknown = sorted(set(dataset.labels) - set(bundle.labels))
   if unknown:
     raise DatasetError(
