@@ -7,9 +7,9 @@ names tell two series of normal images and two kinds of pneumonia apart: network
 are trained on the series `IM` and the patients with bacterial images, and
 evaluated on the series `NORMAL2` and the patients that have viral ones alone;
 with `--swapped` the other way round.
-Trains each variant of `benchmarks.ablation` for fewer steps than the recipe has,
-once a seed, and writes `other_source.json`. A bundle that is there already is not
-trained again.
+Trains each variant of `benchmarks.ablation`, or by what else `--flags` says, for
+fewer steps than the recipe has, once a seed, and writes `other_source.json`. A
+bundle that is there already is not trained again.
 """
 
 import argparse
@@ -17,9 +17,11 @@ import csv
 import itertools
 import json
 import pathlib
+import re
+import shlex
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -91,15 +93,23 @@ def evaluate(bundle: pathlib.Path, dataset: pathlib.Path) -> dict[str, Any]:
   return {name: metrics['summary'][name] for name in ('roc_auc', 'recall', 'specificity')}
 
 
+def wanted(variants: Sequence[str] | None, more: Sequence[str] | None) -> dict[str, list[str]]:
+  """Flags of `radbeam train`, by variant, or by themselves; all variants, where nothing is wanted."""
+  named = variants or ([] if more else list(flags()))
+  return {name: flags()[name] for name in named} | {text: shlex.split(text) for text in more or ()}
+
+
 def compare(
-  datasets: Mapping[Source, pathlib.Path], output: pathlib.Path, runs: Iterable[tuple[str, int]], steps: int
+  datasets: Mapping[Source, pathlib.Path],
+  output: pathlib.Path,
+  runs: Iterable[tuple[tuple[str, list[str]], int]],
+  steps: int,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
   """Trains and evaluates what is not there yet of variants and seeds."""
-  every = flags()
   length = ('--steps', str(steps), '--validate_every', str(steps))
-  for name, seed in runs:
-    bundle = output / f'{name.replace(" ", "-")}-{seed}'
-    train_missing(datasets['known'], bundle, '--seed', str(seed), *length, *every[name])
+  for (name, given), seed in runs:
+    bundle = output / f'{re.sub("[^a-z0-9.]+", "-", name).strip("-")}-{seed}'
+    train_missing(datasets['known'], bundle, '--seed', str(seed), *length, *given)
     yield name, evaluate(bundle, datasets['other'])
 
 
@@ -108,6 +118,7 @@ def main() -> None:
   parser.add_argument('--data', type=pathlib.Path, required=True, help='folder with the zips of the training images')
   parser.add_argument('--output', type=pathlib.Path, required=True)
   parser.add_argument('--variant', choices=flags(), action='append', help='may be given several times; all of them')
+  parser.add_argument('--flags', action='append', help="of radbeam train, in one word: --flags='--label_smoothing 0'")
   parser.add_argument('--seeds', type=int, nargs='+', default=[1, 2])
   parser.add_argument('--steps', type=int, default=250)
   parser.add_argument('--swapped', action='store_true', help='train on the second half, evaluate on the first')
@@ -115,7 +126,7 @@ def main() -> None:
   keep_settings(given.output, {'steps': given.steps, 'swapped': given.swapped})
   found: dict[str, list[dict[str, Any]]] = defaultdict(list)
   datasets = ingest_both(given.data, given.output, given.swapped)
-  runs = itertools.product(given.variant or flags(), given.seeds)
+  runs = itertools.product(wanted(given.variant, given.flags).items(), given.seeds)
   for name, figures in compare(datasets, given.output, runs, given.steps):
     found[name].append(figures)
     print(name, json.dumps(figures), flush=True)
