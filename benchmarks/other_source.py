@@ -5,8 +5,11 @@
 `--data` holds the zips of the training images of Kermany et al. (2018). Their
 names tell two series of normal images and two kinds of pneumonia apart: networks
 are trained on the series `IM` and the patients with bacterial images, and
-evaluated on the series `NORMAL2` and the patients that have viral ones alone;
-with `--swapped` the other way round.
+evaluated on the series `NORMAL2` and the patients that have viral ones alone.
+They number the patients, too: with `--apart numbers` networks are evaluated on
+the lowest numbers, next to those of the normal images of the official test set,
+which are lower still. With `--swapped` the other way round.
+
 Trains each variant of `benchmarks.ablation`, or by what else `--flags` says, for
 fewer steps than the recipe has, once a seed, and writes `other_source.json`. A
 bundle that is there already is not trained again.
@@ -21,17 +24,19 @@ import re
 import shlex
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from benchmarks.ablation import flags
 from benchmarks.jobs import ingest, keep_settings, run, train_missing, zips_in
 from benchmarks.real_data import patient_of
 
 Source = Literal['known', 'other']
+Apart = Literal['series', 'numbers']
 
 VAL_FRACTION: Final[Mapping[Source, str]] = {'known': '0.1', 'other': '0'}
+LOWEST: Final[Mapping[str, int]] = {'IM-': 300, 'NORMAL2-IM-': 600, 'person': 250}  # up to there, of each series
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +57,31 @@ def members(zips: Iterable[pathlib.Path]) -> Iterator[Member]:
           yield Member(name, pathlib.PurePosixPath(name).parent.name, patient)
 
 
-def by_source(images: Iterable[Member], swapped: bool) -> dict[Source, list[Member]]:
+def of_first_series(patient: str, images: Sequence[Member]) -> bool:
+  """Normal images of the series `IM`, and patients with bacterial ones."""
+  return patient.startswith('IM') or any('bacteria' in image.name for image in images)
+
+
+def of_high_number(patient: str, _: Sequence[Member]) -> bool:
+  """All but the lowest numbers of each series."""
+  series = patient.rstrip('0123456789')
+  return int(patient.removeprefix(series)) >= LOWEST[series]
+
+
+KNOWN: Final[Mapping[Apart, Callable[[str, Sequence[Member]], bool]]] = {
+  'series': of_first_series,
+  'numbers': of_high_number,
+}
+
+
+def by_source(images: Iterable[Member], apart: Apart, swapped: bool) -> dict[Source, list[Member]]:
   """Whole patients."""
   patients: dict[str, list[Member]] = defaultdict(list)
   for image in images:
     patients[image.patient].append(image)
   sources: dict[Source, list[Member]] = {'known': [], 'other': []}
   for patient, own in patients.items():
-    first = patient.startswith('IM') or any('bacteria' in image.name for image in own)
-    sources['other' if first == swapped else 'known'] += own
+    sources['other' if KNOWN[apart](patient, own) == swapped else 'known'] += own
   return sources
 
 
@@ -72,11 +93,11 @@ def write_labels(images: Iterable[Member], path: pathlib.Path) -> None:
     writer.writerows((image.name, image.label, image.patient) for image in images)
 
 
-def ingest_both(data: pathlib.Path, output: pathlib.Path, swapped: bool) -> dict[Source, pathlib.Path]:
+def ingest_both(data: pathlib.Path, output: pathlib.Path, apart: Apart, swapped: bool) -> dict[Source, pathlib.Path]:
   """A dataset of either source."""
   zips = zips_in(data)
   datasets: dict[Source, pathlib.Path] = {'known': output / 'known', 'other': output / 'other'}
-  for source, images in by_source(members(zips), swapped).items():
+  for source, images in by_source(members(zips), apart, swapped).items():
     if not (datasets[source] / 'dataset.json').exists():
       labels = output / f'{source}.csv'
       write_labels(images, labels)
@@ -121,11 +142,12 @@ def main() -> None:
   parser.add_argument('--flags', action='append', help="of radbeam train, in one word: --flags='--label_smoothing 0'")
   parser.add_argument('--seeds', type=int, nargs='+', default=[1, 2])
   parser.add_argument('--steps', type=int, default=250)
+  parser.add_argument('--apart', choices=get_args(Apart), default='series', help='what the two sources are')
   parser.add_argument('--swapped', action='store_true', help='train on the second half, evaluate on the first')
   given = parser.parse_args()
-  keep_settings(given.output, {'steps': given.steps, 'swapped': given.swapped})
+  keep_settings(given.output, {'steps': given.steps, 'apart': given.apart, 'swapped': given.swapped})
   found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-  datasets = ingest_both(given.data, given.output, given.swapped)
+  datasets = ingest_both(given.data, given.output, given.apart, given.swapped)
   runs = itertools.product(wanted(given.variant, given.flags).items(), given.seeds)
   for name, figures in compare(datasets, given.output, runs, given.steps):
     found[name].append(figures)
