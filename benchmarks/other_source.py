@@ -36,7 +36,7 @@ Source = Literal['known', 'other']
 Apart = Literal['series', 'numbers']
 
 VAL_FRACTION: Final[Mapping[Source, str]] = {'known': '0.1', 'other': '0'}
-LOWEST: Final[Mapping[str, int]] = {'IM-': 300, 'NORMAL2-IM-': 600, 'person': 250}  # up to there, of each series
+LOWEST: Final[Mapping[str, int]] = {'IM-': 300, 'NORMAL2-IM-': 600, 'person': 250}  # lower ones are the other source
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,9 @@ def evaluate(bundle: pathlib.Path, dataset: pathlib.Path) -> dict[str, Any]:
 
 def wanted(variants: Sequence[str] | None, more: Sequence[str] | None) -> dict[str, list[str]]:
   """Flags of `radbeam train`, by variant, or by themselves; all variants, where nothing is wanted."""
-  named = variants or ([] if more else list(flags()))
-  return {name: flags()[name] for name in named} | {text: shlex.split(text) for text in more or ()}
+  every = flags()
+  named = variants or ([] if more else every)
+  return {name: every[name] for name in named} | {text: shlex.split(text) for text in more or ()}
 
 
 def compare(
@@ -129,7 +130,7 @@ def compare(
   """Trains and evaluates what is not there yet of variants and seeds."""
   length = ('--steps', str(steps), '--validate_every', str(steps))
   for (name, given), seed in runs:
-    bundle = output / f'{re.sub("[^a-z0-9.]+", "-", name).strip("-")}-{seed}'
+    bundle = output / f'{re.sub("[^A-Za-z0-9._]+", "-", name).strip("-")}-{seed}'
     train_missing(datasets['known'], bundle, '--seed', str(seed), *length, *given)
     yield name, evaluate(bundle, datasets['other'])
 
@@ -138,7 +139,9 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--data', type=pathlib.Path, required=True, help='folder with the zips of the training images')
   parser.add_argument('--output', type=pathlib.Path, required=True)
-  parser.add_argument('--variant', choices=flags(), action='append', help='may be given several times; all of them')
+  parser.add_argument(
+    '--variant', choices=flags(), action='append', help='may be given several times; all, without --flags'
+  )
   parser.add_argument('--flags', action='append', help="of radbeam train, in one word: --flags='--label_smoothing 0'")
   parser.add_argument('--seeds', type=int, nargs='+', default=[1, 2])
   parser.add_argument('--steps', type=int, default=250)

@@ -167,10 +167,11 @@ def model_digest(files: Mapping[str, str], facts: Mapping[str, Any]) -> str:
 def file_digests(root: pathlib.Path) -> dict[str, str]:
   """SHA-256 of every file below a directory but `bundle.json`, by relative path."""
   paths = sorted(path for path in root.rglob('*') if path.is_file() and path != root / BUNDLE_FILE)
-  return {path.relative_to(root).as_posix(): _file_digest(path) for path in paths}
+  return {path.relative_to(root).as_posix(): file_digest(path) for path in paths}
 
 
-def _file_digest(path: pathlib.Path) -> str:
+def file_digest(path: pathlib.Path) -> str:
+  """SHA-256 of a file's content."""
   with path.open('rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()
 

@@ -107,6 +107,10 @@ class Dataset:
     found = self.counts.get(split, {})
     return {label: int(found.get(label, 0)) for label in self.labels}
 
+  def count(self, split: Split) -> int:
+    """Labelled images of a split."""
+    return sum(self.class_counts(split).values())
+
   def sample(self, image_id: str) -> pathlib.Path | None:
     """The picture before preprocessing, if it is one of the few that were kept."""
     path = self.path / 'samples' / f'{image_id}.png'

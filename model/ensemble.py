@@ -34,7 +34,7 @@ from model.export import (
   write_measures,
   write_model,
 )
-from model.folds import OUT_OF_FOLD, fold_facts
+from model.folds import fold_facts
 from model.intended_use import common_use
 from model.signatures import PixelModel, calibrated
 from transforms.preprocess import PreprocessSpec
@@ -219,7 +219,7 @@ def _tuned_on(ensemble: Ensemble, views: Sequence[Dataset]) -> dict[str, Any]:
   facts: dict[str, Any] = {'tuned_on': dataset.digest, 'unseen_by_members': are_of(ensemble.bundles, dataset)}
   if len(views) == 1:
     return facts | fold_facts(views[0])
-  return facts | {OUT_OF_FOLD: [fold_facts(view) for view in views]}
+  return facts | {'out_of_fold': [fold_facts(view) for view in views]}
 
 
 def _member_facts(bundle: Bundle) -> dict[str, Any]:

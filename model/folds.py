@@ -9,14 +9,12 @@ transform graph, one mean and one deviation, stay those of the train split.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import pyarrow.dataset
 
 from model.bundle import Bundle
 from model.dataset import BUCKET, Dataset, DatasetError, Fold
-
-OUT_OF_FOLD: Final = 'out_of_fold'  # of the recipe of an ensemble whose members were trained on different folds
 
 
 def select_fold(dataset: Dataset, fold: Fold) -> Dataset:

@@ -178,7 +178,7 @@ class InputPipeline:
     return wanted.cache() if self._fits(split) else wanted
 
   def _fits(self, split: Split) -> bool:
-    pixels = int(np.prod(self._dataset.spec.shape)) * sum(self._dataset.class_counts(split).values())
+    pixels = int(np.prod(self._dataset.spec.shape)) * self._dataset.count(split)
     return pixels <= self._options.cache_bytes
 
   def _parallel(self) -> dict[str, int | bool]:

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from model.bundle import file_digest
 from model.checkpoints import Checkpoints, TrainingState, decode
 from model.dataset import Dataset, DatasetError, read_rows
 from model.distribution import Learning, TrainStep, collect, distribute, make_train_step
@@ -120,9 +121,10 @@ def _train(run: '_Run', checkpoints: pathlib.Path | None, digest: str) -> Traine
 
 def training_digest(dataset: Dataset, recipe: Recipe, teacher: Teacher | None = None) -> str:
   """Identifies a training: SHA-256 over recipe, dataset and teacher; it may go on with another strategy."""
+  weights = pathlib.Path(recipe.initial_weights)
   facts = {
     'recipe': {**recipe.to_facts(), 'strategy': None},
-    'initial_weights': _file_digest(recipe.initial_weights),
+    'initial_weights': file_digest(weights) if weights.is_file() else None,
     'dataset': dataset.digest,
     'labels': list(dataset.labels),
     'scaling': dataset.scaling,
@@ -130,14 +132,6 @@ def training_digest(dataset: Dataset, recipe: Recipe, teacher: Teacher | None = 
     **({'teacher': dict(teacher.facts)} if teacher else {}),
   }
   return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _file_digest(path: str) -> str | None:
-  """None where there is no file."""
-  if not pathlib.Path(path).is_file():
-    return None
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _held_out(dataset: Dataset) -> str:
@@ -177,7 +171,7 @@ class _Run:
     self.watcher = watcher
     self.workers = workers
     self.strategy = workers.strategy
-    images = sum(dataset.class_counts('train').values())
+    images = dataset.count('train')
     devices = self.strategy.num_replicas_in_sync
     self.inputs = InputPipeline(dataset, input_options(recipe, batch_size, devices, workers.share), teacher)
     self._per_epoch = recipe.validate_every or images // batch_size
@@ -201,7 +195,7 @@ class _Run:
     self._kept = build_network(recipe.architecture, shape, classes, options)  # of no strategy, and in float32
     self._score = make_scorer(self._kept, recipe.views)
     self._validation = self.inputs.evaluation_batches('val')
-    self._validation_shape = sum(dataset.class_counts('val').values()), classes
+    self._validation_shape = dataset.count('val'), classes
     weights = class_weights(dataset, recipe.balance)
     everything = Learning(self.network, self.optimizer, variables, weights, recipe.clip_norm)
     head_alone = Learning(self.network, self._head_optimizer, head, weights, recipe.clip_norm)
@@ -351,7 +345,7 @@ def _set_seeds(recipe: Recipe) -> None:
 
 def _batch_size(wanted: int, dataset: Dataset, devices: int) -> int:
   """The wanted size, but no more than there are images, and the same for every device; at least one."""
-  images = sum(dataset.class_counts('train').values())
+  images = dataset.count('train')
   if images < devices:
     raise DatasetError(
       f'the train split has {images} labelled images for {devices} devices, expected one for each at least; '
