@@ -6,6 +6,7 @@ For a night, once its slices are published:
   drift = drift_figures(bundle, total, options, pseudonyms.fingerprint)     # "drift" of the record
   volume = volume_figures(new_files, last_nights(output, VOLUME_NIGHTS), options.run_date)     # "volume"
   alarms = drift_alarms(drift, options) + volume_alarms(volume, options)    # "alarms"
+  alarms += uid_alarms(add_up(slices)['duplicates'], studies, options)
   if has_failed(alarms): state = 'alarm', Exit.ALARM
   "statistics" of the record is statistics.reported(total)
 
@@ -107,6 +108,23 @@ def volume_alarms(volume: Mapping[str, Any], options: WatchOptions) -> list[Alar
   if compared >= _LEAST_NIGHTS and files < options.min_volume_ratio * usual:
     return [_alarm('few-files', detail, options.volume_alarm)]
   return []
+
+
+def uid_alarms(
+  duplicates: Mapping[str, int], studies: Iterable[Mapping[str, Any]], options: WatchOptions
+) -> list[Alarm]:
+  """An alarm if different images came under one SOP Instance UID, in a slice of the night or over nights.
+
+  Args:
+    duplicates: counts of all slices.
+    studies: what the record says of the study rows of the night.
+    options: the level.
+  """
+  within, over = duplicates.get('uid_clashes', 0), sum(published['uid_clashes'] for published in studies)
+  if options.uid_alarm == 'off' or not within + over:
+    return []
+  detail = f'{within} images of this night share theirs with another of it, {over} with one of an earlier night'
+  return [_alarm('uid-clash', detail, options.uid_alarm)]
 
 
 def _alarm(code: str, detail: str, level: str) -> Alarm:

@@ -2,10 +2,11 @@
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
-from pipelines.schemas import CROSSWALK, write_table
+from pipelines.schemas import CROSSWALK, read_columns, write_table
 from pipelines.staging import FOLDER, StagedFile, StagedWriter
 from transforms.rows import CrosswalkRow
 
@@ -14,12 +15,25 @@ ROLE = 'crosswalk'
 
 def stage_crosswalk(folder: str, number: int, rows: Sequence[CrosswalkRow]) -> StagedFile:
   """Writes the lines of one shard to a file that only its owner may read."""
-  writer = StagedWriter(staging_folder(folder), number)
+  pathlib.Path(folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+  return _stage(staging_folder(folder), number, map(asdict, rows))
+
+
+def restage_crosswalk(old: StagedFile, number: int, ids: Mapping[int, str]) -> StagedFile:
+  """Writes the lines of one shard again, with other image ids at some positions, under a new name."""
+  lines = read_columns(old.path).to_pylist()
+  for position, image in ids.items():
+    lines[position]['image_id'] = image
+  return _stage(str(pathlib.Path(old.path).parents[1]), number, lines)
+
+
+def _stage(staging: str, number: int, lines: Iterable[Mapping[str, Any]]) -> StagedFile:
+  writer = StagedWriter(staging, number)
   path = pathlib.Path(writer.path(ROLE))
-  for made in (pathlib.Path(folder), path.parent):  # `parents` are made for all to read
+  for made in (pathlib.Path(staging), path.parent):  # `parents` are made for all to read
     made.mkdir(parents=True, exist_ok=True, mode=0o700)
   with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 'wb') as file:
-    write_table(file, (asdict(row) for row in rows), CROSSWALK)
+    write_table(file, lines, CROSSWALK)
   return writer.describe(ROLE)
 
 

@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.run_record import by_model, read_outlines, recorded_runs
+from pipelines.same_images import doubtful, pixels_of, split, standing, uids_of
 from pipelines.schemas import PREDICTIONS
 from transforms import storage
 
-_KEYS: Final = ('file_id', 'image_id', 'source_id', 'frame', 'status')
+_KEYS: Final = ('file_id', 'image_id', 'source_id', 'frame', 'status', 'patient_id', 'pixel_sha256')
 _RANKS: Final = pa.array(['scored', 'rejected', 'skipped'])  # of rows of one image in one run
 
 
@@ -56,7 +57,8 @@ def current(
 
   Of one run's rows of the same image the scored one stands, then the rejected,
   then that of the lowest source_id and frame. A row without an image, which
-  nothing but its file can name, gives way when that file is read again.
+  nothing but its file can name, gives way when that file is read again. What
+  one image is where several have one SOP Instance UID says `pipelines.same_images`.
 
   Args:
     output: of `score` or `nightly`.
@@ -87,15 +89,21 @@ def latest_parts(
 
 
 def standing_runs(output: str, records: Sequence[dict[str, Any]]) -> set[str]:
-  """The runs that have at least one row of `latest_of`."""
+  """The runs that have at least one row of `latest_of`, and those without which another row might stand.
+
+  Of images that share a UID a row may hide one that a later row does not: all of them count.
+  """
   if not records:
     return set()
   keys = pa.concat_tables(_keys_of(output, records))
-  return {records[number]['run_id'] for number in keys['run'].take(latest_rows(keys)).unique().to_pylist()}
+  order = _in_order(keys)
+  doubted = order.filter(doubtful(keys, order))
+  needed = pa.concat_arrays([latest_rows(keys), doubted.filter(split(keys.take(doubted)))])
+  return {records[number]['run_id'] for number in keys['run'].take(needed).unique().to_pylist()}
 
 
 def _keys_of(output: str, records: Sequence[dict[str, Any]]) -> list[pa.Table]:
-  return [_with_run(read_rows(output, record, _KEYS), number) for number, record in enumerate(records)]
+  return [_with_run(read_rows(output, record, _KEYS), record, number) for number, record in enumerate(records)]
 
 
 def read_rows(output: str, record: dict[str, Any], columns: Sequence[str] | None = None) -> pa.Table:
@@ -119,22 +127,44 @@ def _chosen_columns(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
   return table.select(list(columns or PREDICTIONS.names))
 
 
-def _with_run(table: pa.Table, number: int) -> pa.Table:
-  return table.append_column('run', pa.array(np.full(len(table), number, np.int32)))
+def _with_run(table: pa.Table, record: Mapping[str, Any], number: int) -> pa.Table:
+  """Keys with what all rows of the run say, which takes next to no space, and with as much of digests as is needed."""
+  index = table.schema.get_field_index('pixel_sha256')
+  short = table.set_column(index, 'pixel_sha256', pixels_of(table['pixel_sha256']))
+  run = pa.array(np.full(len(table), number, np.int32))
+  preprocess = pa.array([record.get('preprocess_digest')], pa.string()).dictionary_encode()
+  return short.append_column('run', run).append_column('preprocess_digest', preprocess.take(_zeros(len(table))))
+
+
+def _zeros(count: int) -> pa.Array:
+  return pa.array(np.zeros(count, np.int8))
 
 
 def latest_rows(rows: pa.Table) -> pa.Array:
   """Positions of the rows that stand.
 
   Args:
-    rows: `file_id`, `image_id`, `source_id`, `frame`, `status`, and `run`, which is higher for later runs.
+    rows: `file_id`, `image_id`, `source_id`, `frame`, `status`, and `run`, which is higher for later runs; and what
+      tells images of one UID apart, of `pipelines.same_images.standing`, where it is known.
 
   Returns:
     int64, ascending.
   """
+  order = _in_order(rows)
+  doubt = doubtful(rows, order)
+  doubted, sure = order.filter(doubt), order.filter(pc.invert(doubt))
+  first = first_of_each(_uid_keys(rows), sure)
+  if len(doubted):
+    first = pa.concat_arrays([first, doubted.filter(standing(rows.take(doubted)))])
+  stand = first.filter(pc.invert(pc.is_in(first, _without_image_before(rows))))
+  return stand.take(pc.sort_indices(stand))
+
+
+def _in_order(rows: pa.Table) -> pa.Array:
+  """Positions by UID, and of each by what stands before others: later runs, then as `current` says."""
   table = pa.table(
     {
-      'key': row_keys(rows),
+      'key': _uid_keys(rows),
       'run': rows['run'],
       'rank': pc.index_in(rows['status'], _RANKS),
       'source_id': rows['source_id'],
@@ -142,15 +172,22 @@ def latest_rows(rows: pa.Table) -> pa.Array:
     }
   )
   order = [(name, 'descending' if name == 'run' else 'ascending') for name in table.column_names]
-  first = first_of_each(table['key'], pc.sort_indices(table, order))
-  standing = first.filter(pc.invert(pc.is_in(first, _without_image_before(rows))))
-  return standing.take(pc.sort_indices(standing))
+  return pc.sort_indices(table, order)
 
 
 def row_keys(rows: pa.Table) -> pa.ChunkedArray:
-  """What makes two rows of different runs the same: the image, or source and frame where there is none."""
+  """What a row is of: the image, or source and frame where there is none."""
+  return pc.coalesce(rows['image_id'], _places(rows))
+
+
+def _uid_keys(rows: pa.Table) -> pa.ChunkedArray:
+  """The same, by UID alone: rows of different keys are of different images."""
+  return pc.coalesce(uids_of(rows['image_id']), _places(rows))
+
+
+def _places(rows: pa.Table) -> pa.ChunkedArray:
   frame = pc.fill_null(pc.cast(rows['frame'], pa.string()), '')
-  return pc.coalesce(rows['image_id'], pc.binary_join_element_wise(rows['source_id'], frame, '/'))
+  return pc.binary_join_element_wise(rows['source_id'], frame, '/')
 
 
 def row_files(rows: pa.Table) -> pa.ChunkedArray:

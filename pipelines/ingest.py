@@ -14,12 +14,13 @@ import pyarrow.parquet as pq
 
 from pipelines.beam_options import make_runner, pipeline_options, runs_here, waits
 from pipelines.crosswalk import staging_folder
+from pipelines.dataset_ids import rename_images
 from pipelines.dataset_publish import RECORD, DatasetRun, publish_dataset
 from pipelines.dataset_shards import Annotator, DatasetSpec, write_dataset_shard
 from pipelines.duplicates import FlagDuplicates, table_of
 from pipelines.exits import Exit, UsageError
 from pipelines.keys import key_path, read_site_key
-from pipelines.launch import check_rejects, config_of, decode_options, inputs_or_record, report_listing
+from pipelines.launch import check_rejects, config_of, decode_options, inputs_or_record, report_clashes, report_listing
 from pipelines.near_duplicates import FindNearDuplicates
 from pipelines.options import IngestOptions
 from pipelines.progress import shard_progress
@@ -149,7 +150,7 @@ def build(
     | 'ListShards' >> ListShards(spec.decode.limits, usable_cores())
     | 'WriteShards' >> WriteDatasetShards(spec, dataset.staging, key)
   )
-  flagged = results | 'FlagDuplicates' >> FlagDuplicates(dataset.staging, 'index')
+  flagged = results | 'FlagDuplicates' >> FlagDuplicates(dataset.staging, 'index', rename_images)
   analyze = AnalyzeFeatures if storage.is_local(graph_folder) else AnalyzeFeaturesAlone
   near = flagged.results | 'FindNearDuplicates' >> FindNearDuplicates(dataset.near_duplicate_bits)
   graph = (
@@ -251,7 +252,8 @@ def _finish(options: IngestOptions, dataset: DatasetRun) -> Exit:
 
 
 def _warn(duplicates: Mapping[str, int]) -> None:
-  """Says what is wrong with a dataset in which the same image stands twice."""
+  """Says what is wrong with a dataset in which the same image stands twice, or two images have one UID."""
+  report_clashes(duplicates, _LOG)
   if duplicates['groups_across_splits']:
     _LOG.warning(
       '%d image(s) stand in more than one split, each under several patients: the test split is not independent; '

@@ -128,6 +128,16 @@ def reject_ratio(rows: Mapping[str, int]) -> float:
   return rows.get('rejected', 0) / considered if considered else 0.0
 
 
+def report_clashes(duplicates: Mapping[str, int], log: logging.Logger) -> None:
+  """Says that different images came under one SOP Instance UID, where some did."""
+  if duplicates['uid_clashes']:
+    log.warning(
+      '%d different image(s) share their SOP Instance UID with another; each is kept, under an id of UID and pixels: '
+      'see the flag uid-clash',
+      duplicates['uid_clashes'],
+    )
+
+
 def report_listing(inputs: Iterable[Input], limits: Limits, log: logging.Logger) -> None:
   """Says what a run would read: nothing is decoded, nothing is written."""
   batches = list(itertools.chain.from_iterable(list_input(given, limits) for given in inputs))

@@ -61,7 +61,7 @@ METRICS: Final[Mapping[str, str]] = {
   'rows': 'Rows published, by status.',
   'reasons': 'Rows rejected or skipped, by reason and status.',
   'predicted': 'Scored rows, by predicted label.',
-  'quality': 'Scored rows, by quality flag; duplicates are not among them.',
+  'quality': 'Scored rows, by quality flag; duplicates and clashes of UIDs are not among them.',
   'drift': 'Largest drift against the training data, by measure: psi, ks.',
   'alarms': 'Alarms of the last night, by alarm and level.',
 }

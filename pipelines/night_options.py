@@ -42,6 +42,9 @@ class WatchOptions(ResultOptions):
     'no files, or far fewer than in the last 14 nights: say nothing, warn, or end with exit 7', 'warn', group='alarms'
   ).field()
   min_volume_ratio: float = Flag('of the median of these nights', 0.5, 'RATIO', between(0, 1), 'alarms').field()
+  uid_alarm: Literal['off', 'warn', 'fail'] = Flag(
+    'different images under one SOP Instance UID: say nothing, warn, or end with exit 7', 'warn', group='alarms'
+  ).field()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

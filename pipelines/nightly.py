@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from model.bundle import load_bundle
-from pipelines.alarms import VOLUME_NIGHTS
+from pipelines.alarms import VOLUME_NIGHTS, uid_alarms
 from pipelines.bundle_pointer import current_bundle
 from pipelines.events import emit, name_run
 from pipelines.exits import Exit, NothingToDo
@@ -142,10 +142,12 @@ def _say_started(night: Night) -> None:
 def _finish(night: Night, found: Found, published: Sequence[str], lock: Lock) -> Exit:
   output, options = night.options.output, night.options
   slices = [read_record(output, run_id) for run_id in published]
-  figures = watched(night, found, slices, last_nights(output, 2 * VOLUME_NIGHTS))
-  state = state_of(add_up(slices), found, bool(slices), options.max_reject_ratio, figures['alarms'])
   with night.timings.stage('studies'):
     studies = _publish_studies(night) if slices else []
+  totals = add_up(slices)
+  figures = watched(night, found, slices, last_nights(output, 2 * VOLUME_NIGHTS))
+  figures['alarms'] += uid_alarms(totals['duplicates'], studies, options)
+  state = state_of(totals, found, bool(slices), options.max_reject_ratio, figures['alarms'])
   record = night_record(night, found, slices, state, lock.recovered) | figures
   record |= {'studies': studies, 'study_rule': options.study_rule, 'seconds': night.timings.seconds}
   lock.check()

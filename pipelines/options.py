@@ -83,6 +83,7 @@ MANNERS: Final = frozenset(
     'min_drift_images',
     'volume_alarm',
     'min_volume_ratio',
+    'uid_alarm',
     'workers',
     'worker_index',
   }

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pipelines.publish import part_name
 from pipelines.run_record import now, predicted, quality, record_path, summarise, versions
@@ -12,6 +12,8 @@ from pipelines.score_rows import RunColumns
 from pipelines.staging import ShardResult
 from transforms.duplicates import DuplicateCounts
 from transforms.statistics import merge, reported
+
+_DUPLICATES: Final = ('content', 'pixels', 'uid_clashes')
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def score_record(
     'finished': now().isoformat(),
     'inputs': json.loads(score_run.inputs_json),
     **(parts[0] if len(parts) == 1 else _joined(parts)),
-    'duplicates': {'content': duplicates.content, 'pixels': duplicates.pixels},
+    'duplicates': {name: getattr(duplicates, name) for name in _DUPLICATES},
     'config': json.loads(score_run.config_json),
     'work_digest': score_run.work_digest,
     'pseudonym_key_fingerprint': score_run.key_fingerprint,

@@ -45,7 +45,7 @@ class ShardResult:
     counts: rows by (status, reason, split, label), '' where there is none.
     rejected_files: ids of the files below the inputs that have a rejected row, where a job asks for them.
     statistics: a sketch of `transforms.statistics` of what was scored; empty where a job makes none.
-    quality: scored rows by quality flag, but for duplicates, which are known only after all shards.
+    quality: scored rows by quality flag, but for duplicates and clashes of UIDs, which are known only after all shards.
     model: which of the models of a run of scoring these rows are of; each has results of its own.
   """
 

@@ -21,6 +21,7 @@ from pipelines.current import first_of_each, latest_parts, model_of, read_rows, 
 from pipelines.night_figures import JOB
 from pipelines.publish import part_name, publish_folder
 from pipelines.run_record import by_model, is_slice, read_outlines, recorded_runs
+from pipelines.same_images import uids_of
 from pipelines.schemas import PREDICTIONS, SCHEMA_VERSION, STUDIES, read_columns, write_table
 from pipelines.study_rows import links_of, study_row
 from transforms import storage
@@ -51,17 +52,22 @@ def publish_studies(output: str, night_id: str, run_date: str, rule: str, stagin
 
   Returns:
     For each model: its name and version, the runs that were seen, the number
-    of studies, and the folder below the output, None where there are none.
+    of studies, the folder below the output, None where there are none, and how
+    many images share their UID with another of earlier runs.
   """
   history = read_history(output)
   published = []
   for model, runs in sorted(_unseen_runs(history).items()):
+    seen = [record['run_id'] for record in runs]
     facts = {'schema_version': SCHEMA_VERSION, 'run_id': night_id, **_model_facts(runs[-1])}
-    rows = (facts | row for row in _touched_studies(history, model, runs, rule))
+    images, earlier = _touched(history, model, runs)
+    rows = (facts | row for row in _study_rows(images, earlier, rule))
     folder = f'{FOLDER}/run_date={run_date}/model={model}/run_id={night_id}'
     count = _publish(rows, storage.join(staging, FOLDER, uuid.uuid4().hex), storage.join(output, folder))
-    seen = [record['run_id'] for record in runs]
-    published.append({'model': model, 'runs': seen, 'studies': count, 'folder': folder if count else None})
+    clashes = _uid_clashes(images, set(seen) - history.seen)
+    published.append(
+      {'model': model, 'runs': seen, 'studies': count, 'folder': folder if count else None, 'uid_clashes': clashes}
+    )
   return published
 
 
@@ -148,40 +154,58 @@ def _has_images(record: Record) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Touch:
-  """What some runs bring: studies, keys of rows, files; each value once."""
+  """What some runs bring: studies, UIDs of images (else keys of rows), files; each value once."""
 
   studies: pa.Array
-  keys: pa.Array
+  uids: pa.Array
   files: pa.Array
 
   def concerns(self, studies: pa.Table) -> pa.Array:
     """Which study rows have anything to do with it: a mask."""
     by_id = pc.is_in(studies['study_id'], self.studies)
-    by_key = _has_any(studies['row_keys'], self.keys)
-    return pc.or_(pc.or_(by_id, by_key), _has_any(studies['file_ids'], self.files))
+    keys, files = (studies[name].combine_chunks() for name in ('row_keys', 'file_ids'))
+    by_uid = _has_any(keys, uids_of(pc.list_flatten(keys)), self.uids)
+    return pc.or_(pc.or_(by_id, by_uid), _has_any(files, pc.list_flatten(files), self.files))
 
 
-def _has_any(lists: pa.ChunkedArray, values: pa.Array) -> pa.Array:
-  whole = lists.combine_chunks()
-  hits = pc.list_parent_indices(whole).filter(pc.is_in(pc.list_flatten(whole), values))
-  return pc.is_in(pa.array(np.arange(len(whole))), hits)
+def _has_any(lists: pa.Array, flat: pa.Array, values: pa.Array) -> pa.Array:
+  """Which of some lists, whose items are `flat`, have one of these values."""
+  hits = pc.list_parent_indices(lists).filter(pc.is_in(flat, values))
+  return pc.is_in(pa.array(np.arange(len(lists))), hits)
 
 
 def _touch_of(output: str, runs: Iterable[Record]) -> _Touch:
   tables = (read_rows(output, record, _KEYS) for record in runs)
-  parts = [(table['study_id'].unique(), row_keys(table).unique(), row_files(table).unique()) for table in tables]
-  studies, keys, files = (pa.concat_arrays(some).unique() for some in zip(*parts, strict=True))
-  return _Touch(studies.drop_null(), keys, files)
+  parts = [
+    (table['study_id'].unique(), uids_of(row_keys(table)).unique(), row_files(table).unique()) for table in tables
+  ]
+  studies, uids, files = (pa.concat_arrays(some).unique() for some in zip(*parts, strict=True))
+  return _Touch(studies.drop_null(), uids, files)
 
 
-def _touched_studies(history: History, model: str, runs: Sequence[Record], rule: str) -> Iterator[Row]:
+def _touched(history: History, model: str, runs: Sequence[Record]) -> tuple[pa.Table, dict[str, Row]]:
+  """The images of all studies that the runs touch, and of these studies the rows that earlier nights made."""
   touch = _touch_of(history.output, runs)
   earlier = _touched_earlier(history, model, touch)
-  images = _images(history.output, runs, touch, earlier.values())
+  return _images(history.output, runs, touch, earlier.values()), earlier
+
+
+def _study_rows(images: pa.Table, earlier: Mapping[str, Row], rule: str) -> Iterator[Row]:
+  gone = dict(earlier)
   for study_id, rows in _by_study(images):
-    yield _study(study_id, rows, rule, earlier.pop(study_id, None))
-  for study_id, before in sorted(earlier.items()):  # their images have all gone to other studies
+    before = gone.pop(study_id, None)
+    if before is None or any(before[name] != value for name, value in links_of(rows).items()):  # else as it was
+      yield _study(study_id, rows, rule, before)
+  for study_id, before in sorted(gone.items()):  # their images have all gone to other studies
     yield _study(study_id, [], rule, before)
+
+
+def _uid_clashes(images: pa.Table, new: Set[str]) -> int:
+  """How many images of new runs have the UID of another that stands, of an earlier run."""
+  is_new = pc.is_in(images['run_id'], pa.array(sorted(new), pa.string()))
+  uids = uids_of(images['image_id'])
+  earlier = uids.filter(pc.invert(is_new)).drop_null().combine_chunks()
+  return int(pc.sum(pc.and_(is_new, pc.is_in(uids, earlier))).as_py() or 0)
 
 
 def _study(study_id: str, rows: Sequence[Row], rule: str, before: Row | None) -> Row:
@@ -215,11 +239,12 @@ def _images(output: str, runs: Sequence[Record], touch: _Touch, earlier: Collect
   before = [record for record in _readable(output, old) if model_of(record) == model]
   records = sorted([*runs, *before], key=lambda record: str(record['run_id']))
   studies = pa.concat_arrays([touch.studies, pa.array([row['study_id'] for row in earlier], pa.string())])
-  keys = pa.array([key for row in earlier for key in row['row_keys']], pa.string())
+  named = pa.array([f'{row["study_id"]}/{key}' for row in earlier for key in row['row_keys']], pa.string())
   parts = [_none()]
   for part in latest_parts(output, records, _COLUMNS):
     rows = part.append_column('key', row_keys(part)).append_column('file', row_files(part))
-    is_named = pc.or_(pc.is_in(rows['run_id'], pa.array(sorted(new))), pc.is_in(rows['key'], keys))
+    in_study = pc.binary_join_element_wise(rows['study_id'], rows['key'], '/')
+    is_named = pc.or_(pc.is_in(rows['run_id'], pa.array(sorted(new))), pc.is_in(in_study, named))
     parts.append(rows.filter(pc.and_(is_named, pc.is_in(rows['study_id'], studies))))
   return pa.concat_tables(parts)
 

@@ -12,7 +12,7 @@ _WORST_FIRST: Final = (
   *('outside-modality', 'outside-body-part', 'outside-view', 'outside-age', 'outside-sex', 'outside-size'),
   *('outside-colour', 'outside-format', 'outside-bits', 'outside-intended-use'),
   *('tiny', 'clipped', 'low-contrast', 'extreme-aspect', 'burned-in', 'burned-in-masked'),
-  *('lossy-compressed', 'duplicate-pixels', 'duplicate-content'),
+  *('uid-clash', 'lossy-compressed', 'duplicate-pixels', 'duplicate-content'),
 )
 Row = Mapping[str, Any]
 

@@ -56,6 +56,7 @@ class DuplicateCounts:
     groups: of images with equal pixels.
     groups_across_splits, groups_of_different_labels: of these, those that lie
       in more than one split, or have more than one label.
+    uid_clashes: images under whose SOP Instance UID another image came (`transforms.uid_clashes`).
   """
 
   content: int = 0
@@ -63,6 +64,7 @@ class DuplicateCounts:
   groups: int = 0
   groups_across_splits: int = 0
   groups_of_different_labels: int = 0
+  uid_clashes: int = 0
 
   def __add__(self, other: 'DuplicateCounts') -> 'DuplicateCounts':
     return DuplicateCounts(*map(sum, zip(astuple(self), astuple(other), strict=True)))

@@ -45,7 +45,10 @@ class Pseudonyms:
     return self._digest('archive', name)
 
   def image(self, facts: HeaderFacts, frame: int | None, content_sha256: str | None) -> str | None:
-    """The `image_id`: from SOP Instance UID and frame, for other images from the content; None without either."""
+    """The `image_id`: from SOP Instance UID and frame, for other images from the content; None without either.
+
+    Where other images of a run have the same, `transforms.uid_clashes` makes another of it.
+    """
     identity = facts.sop_instance_uid or content_sha256
     return self._digest('image', identity, str(frame)) if identity and frame is not None else None
 

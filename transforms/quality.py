@@ -29,6 +29,7 @@ FLAGS: Final[Mapping[str, str]] = {
   'outside-size': 'rows, columns or their ratio are beyond those of the training images',
   'outside-view': 'of a view that the model was not trained on, or states none where the training images did',
   'tiny': 'less than 64 pixels high or wide',
+  'uid-clash': 'another image came under its SOP Instance UID, in this run; `image_id` is of UID and pixels',
 }
 
 _LOW_CONTRAST_SPAN: Final = 32  # of 255 grey levels, between the 5th and the 95th percentile

@@ -105,6 +105,7 @@ def test_a_dataset_flags_counts_and_warns(
   assert flags(chain, output / 'index') == EXPECTED
   record = json.loads((output / 'dataset.json').read_text())
   counts = {'content': 2, 'pixels': 2, 'groups': 3, 'groups_across_splits': 1, 'groups_of_different_labels': 1}
+  counts |= {'uid_clashes': 0}
   assert record['duplicates'] == counts
   said = capsys.readouterr().err
   assert '1 image(s) stand in more than one split' in said
@@ -115,7 +116,7 @@ def test_predictions_flag_the_same_images(chain: Chain, inputs: str, tmp_path: p
   assert main(['score', *command(chain, inputs, tmp_path / 'scores', '--bundle', str(chain.root / 'bundle'))]) == 0
   assert flags(chain, tmp_path / 'scores/predictions') == EXPECTED
   [record] = (tmp_path / 'scores/runs').glob('*.json')
-  assert json.loads(record.read_text())['duplicates'] == {'content': 2, 'pixels': 2}
+  assert json.loads(record.read_text())['duplicates'] == {'content': 2, 'pixels': 2, 'uid_clashes': 0}
 
 
 def test_a_run_that_ended_after_the_flags_were_written_goes_on_to_the_same_bytes(

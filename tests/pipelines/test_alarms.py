@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.drawn_nights import HOSPITAL, draw
 from model.drift import KS_LIMIT, MIN_IMAGES, PSI_LIMIT, Training, to_statistics
-from pipelines.alarms import drift_alarms, drift_figures, has_failed, volume_alarms, volume_figures
+from pipelines.alarms import drift_alarms, drift_figures, has_failed, uid_alarms, volume_alarms, volume_figures
 from pipelines.night_options import NightlyOptions, WatchOptions
 from tests.pipelines.tiny_bundle import make_bundle
 from transforms.statistics import merge
@@ -32,11 +32,13 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def test_the_defaults_are_those_of_drift() -> None:
   defaults = options()
   assert (defaults.max_psi, defaults.max_ks, defaults.min_drift_images) == (PSI_LIMIT, KS_LIMIT, MIN_IMAGES)
-  assert defaults.drift_alarm == defaults.volume_alarm == 'warn'
+  assert defaults.drift_alarm == defaults.volume_alarm == defaults.uid_alarm == 'warn'
 
 
 def test_thresholds_do_not_decide_what_is_scored_again() -> None:
-  assert options(max_psi=9.0, drift_alarm='fail', min_volume_ratio=0.1).to_config() == options().to_config()
+  assert (
+    options(max_psi=9.0, drift_alarm='fail', min_volume_ratio=0.1, uid_alarm='off').to_config() == options().to_config()
+  )
 
 
 def test_a_night_like_the_training_has_figures_and_no_alarm(bundle_path: pathlib.Path) -> None:
@@ -145,3 +147,20 @@ def test_backfills_and_nights_that_did_not_count_are_left_out() -> None:
 def test_details_are_figures() -> None:
   [alarm] = volume_alarms(volume_figures(3, nights([100, 100, 100, 100, 100, 100, 20] * 2), '2026-01-30'), options())
   assert alarm['detail'] == '3 files, the median of 14 nights is 100, of this weekday 20'
+
+
+@pytest.mark.parametrize('level', ['warn', 'fail'])
+@pytest.mark.parametrize(('within', 'over'), [(2, 0), (0, 1), (2, 1)])
+def test_images_of_one_uid_are_an_alarm(level: Any, within: int, over: int) -> None:
+  detail = f'{within} images of this night share theirs with another of it, {over} with one of an earlier night'
+  found = uid_alarms({'content': 4, 'uid_clashes': within}, [{'uid_clashes': over}], options(uid_alarm=level))
+  assert found == [{'code': 'uid-clash', 'detail': detail, 'level': level}]
+
+
+@pytest.mark.parametrize(('clashes', 'level'), [(2, 'off'), (0, 'warn')])
+def test_images_of_one_uid_are_no_alarm(clashes: int, level: Any) -> None:
+  assert uid_alarms({'uid_clashes': clashes}, [], options(uid_alarm=level)) == []
+
+
+def test_slices_of_an_earlier_version_count_no_uids() -> None:
+  assert uid_alarms({'content': 1, 'pixels': 2}, [], options()) == []

@@ -11,6 +11,7 @@ from pipelines.schemas import CROSSWALK
 from transforms.elements import HeaderFacts
 from transforms.identifiers import Pseudonyms
 from transforms.rows import CrosswalkRow
+from transforms.uid_clashes import clash_id
 
 KEY = Pseudonyms(bytes(range(32)))
 OTHER_KEY = Pseudonyms(bytes(range(1, 33)))
@@ -102,3 +103,12 @@ def test_crosswalks_of_another_key_are_known_and_lead_from_its_ids(tmp_path: pat
   image = OTHER_KEY.image(HeaderFacts(sop_instance_uid='1'), 1, None)
   assert image
   assert shown(look_up(tmp_path, image)) == [('r1', 'image', 'b')]
+
+
+def test_an_id_of_uid_and_pixels_is_of_the_same_key(tmp_path: pathlib.Path) -> None:
+  clash = clash_id(image_id('1'), 'a' * 64)
+  write(tmp_path, 'r1', line('1', 'a', image_id=clash))
+  assert shown(look_up(tmp_path, clash)) == [('r1', 'image', 'a')]
+  files = crosswalk_files(str(tmp_path))
+  assert of_other_keys(files, KEY) == []
+  assert of_other_keys(files, OTHER_KEY) == files

@@ -1,4 +1,5 @@
 import datetime
+import hashlib
 import pathlib
 import re
 import tempfile
@@ -15,6 +16,7 @@ from pipelines.current import current, latest_rows
 from pipelines.run_record import read_record, record_path, write_record
 from pipelines.schemas import PREDICTIONS
 from tests.pipelines.written_runs import RANKS, Row, row, standing, write_joint_run, write_run
+from transforms.uid_clashes import clash_id
 
 _README = pathlib.Path(__file__).parents[2] / 'README.md'
 _STATEMENT = re.findall(r'```sql\n(.*?)```', _README.read_text(), re.DOTALL)[0]
@@ -22,7 +24,7 @@ _STATEMENT = re.findall(r'```sql\n(.*?)```', _README.read_text(), re.DOTALL)[0]
 
 def table_of(runs: list[list[Row]]) -> pa.Table:
   rows = [one | {'run': number} for number, rows in enumerate(runs) for one in rows]
-  names = ('file_id', 'image_id', 'source_id', 'frame', 'status')
+  names = ('file_id', 'image_id', 'source_id', 'frame', 'status', 'patient_id', 'pixel_sha256', 'preprocess_digest')
   schema = pa.schema([*(PREDICTIONS.field(name) for name in names), ('run', pa.int32())])
   return pa.Table.from_pylist(rows, schema)
 
@@ -31,30 +33,58 @@ def key_of(one: Row) -> tuple[Any, ...]:
   return one['run'], one['source_id'], one['frame'] or 0, one['image_id'] or '', one['status']
 
 
+def image(name: str | None, is_clash: bool, pixels: str | None, *identity: Any, **values: Any) -> Row:
+  """A row of an image, whose id is that of a clash if it is of one."""
+  image_id = name and UIDS[name]
+  digest = pixels and PIXELS[pixels]
+  own = clash_id(image_id, digest) if image_id and digest and is_clash else image_id
+  return row(own, *identity, pixel_sha256=digest, **values)
+
+
+UIDS = {name: hashlib.md5(name.encode()).hexdigest() for name in ('i1', 'i2')}
+PIXELS = {name: hashlib.sha256(name.encode()).hexdigest() for name in ('x', 'y', 'z')}
 _ROWS = st.builds(
-  row,
-  st.sampled_from([None, 'i1', 'i2', 'i3']),
+  image,
+  st.sampled_from([None, *UIDS]),
+  st.booleans(),
+  st.sampled_from([None, *PIXELS]),
   st.sampled_from(['s1', 's2', 's3']),
   st.sampled_from(list(RANKS)),
   st.sampled_from([None, 1, 2]),
   file_id=st.sampled_from(['f1', 'f2', 'f3']),
+  patient_id=st.sampled_from([None, 'p', 'q']),
 )
 
 
-@given(st.lists(st.lists(_ROWS, max_size=6, unique_by=lambda one: (one['source_id'], one['frame'])), max_size=5))
+def _run(rows: list[Row], preprocess: str | None) -> list[Row]:
+  return [one | {'preprocess_digest': preprocess} for one in rows]
+
+
+def _runs(least: int) -> st.SearchStrategy[list[list[Row]]]:
+  rows = st.lists(_ROWS, min_size=least, max_size=6, unique_by=lambda one: (one['source_id'], one['frame']))
+  run = st.builds(_run, rows, st.sampled_from([None, 'd', 'd', 'd', 'e']))
+  return st.lists(run, min_size=least, max_size=5)
+
+
+@given(_runs(0))
+@settings(max_examples=500, deadline=None)
 def test_the_rows_that_stand_are_those_of_the_rule(runs: list[list[Row]]) -> None:
   table = table_of(runs)
   assert sorted(map(key_of, table.take(latest_rows(table)).to_pylist())) == sorted(map(key_of, standing(runs)))
 
 
-@given(
-  st.lists(
-    st.lists(_ROWS, min_size=1, max_size=6, unique_by=lambda one: (one['source_id'], one['frame'])),
-    min_size=1,
-    max_size=4,
-  )
-)
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize('missing', ['patient_id', 'pixel_sha256', 'preprocess_digest'])
+@given(_runs(1))
+@settings(max_examples=50, deadline=None)
+def test_what_is_not_known_tells_no_images_apart(missing: str, runs: list[list[Row]]) -> None:
+  table = table_of([[one | {missing: None} for one in rows] for rows in runs])
+  expected = table.take(latest_rows(table)).to_pylist()
+  without = table.drop_columns([missing])
+  assert sorted(map(key_of, table.take(latest_rows(without)).to_pylist())) == sorted(map(key_of, expected))
+
+
+@given(_runs(1))
+@settings(max_examples=60, deadline=None)
 def test_the_statement_of_the_readme_gives_the_same_rows(runs: list[list[Row]]) -> None:
   with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
     output = pathlib.Path(folder, 'nights')

@@ -9,14 +9,16 @@ import pyarrow.parquet as pq
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.testing.util import assert_that, equal_to
 
+from pipelines.crosswalk import restage_crosswalk
 from pipelines.duplicates import FlagDuplicates, table_of, write_flags
 from pipelines.near_duplicates import FindNearDuplicates, near_duplicate_rows, summary
 from pipelines.schemas import INDEX, PREDICTIONS, write_table
 from pipelines.staging import ShardResult
-from tests.pipelines.shard_results import stage
+from tests.pipelines.shard_results import stage, with_crosswalk
 from transforms import storage
 from transforms.duplicates import DuplicateCounts
 from transforms.near_duplicates import NearDuplicates
+from transforms.uid_clashes import clash_id
 
 
 def row(source: str, pixels: str | None, content: str = '', **values: Any) -> dict[str, Any]:
@@ -121,3 +123,37 @@ def test_near_duplicates_are_pairs_of_ids_without_the_exact_ones(
     flagged = pipeline | 'Results' >> beam.Create(results) | 'Flag' >> FlagDuplicates(str(tmp_path), 'index')
     near = flagged.results | 'Near' >> FindNearDuplicates(4) | 'Report' >> beam.Map(report)
     assert_that(near, equal_to([json.dumps([[line], counts], sort_keys=True)]))
+
+
+def test_ids_that_clash_are_told_apart_in_every_shard(tmp_path: pathlib.Path, runner: fn_runner.FnApiRunner) -> None:
+  uid = hashlib.md5(b'uid').hexdigest()
+  first = [row('a', 'P', image_id=uid), row('none', None, image_id=uid), row('b', 'P', 'other', image_id=uid)]
+  results = [shard(tmp_path, 0, first), shard(tmp_path, 1, [row('c', 'Q', image_id=uid), row('d', 'R')])]
+  with beam.Pipeline(runner=runner) as pipeline:
+    flagged = pipeline | 'Results' >> beam.Create(results) | 'Flag' >> FlagDuplicates(str(tmp_path), 'index')
+    ids = [clash_id(uid, str(line['pixel_sha256'])) for line in (first[0], row('c', 'Q'))]
+    expected = [
+      (0, [ids[0], uid, ids[0]], [['tiny', 'uid-clash'], ['tiny'], ['duplicate-pixels', 'tiny', 'uid-clash']]),
+      (1, [ids[1], 'id-d'], [['tiny', 'uid-clash'], ['tiny']]),
+    ]
+    found = flagged.results | 'Ids' >> beam.Map(lambda result: (result.number, ids_of(result), flags(result)[1]))
+    assert_that(found, equal_to(expected), label='CheckIds')
+    assert_that(flagged.counts, equal_to([DuplicateCounts(0, 1, 1, uid_clashes=2)]), label='CheckCounts')
+  assert ids_of(results[0]) == [uid] * 3, 'what was staged is as it was'
+
+
+def ids_of(result: ShardResult) -> list[str]:
+  ids: list[str] = pq.read_table(table_of(result, 'index').path)['image_id'].to_pylist()
+  return ids
+
+
+def test_the_crosswalk_of_a_shard_has_the_new_ids(tmp_path: pathlib.Path) -> None:
+  (old,) = with_crosswalk(tmp_path / 'crosswalk', 3).files
+  before = pathlib.Path(old.path).read_bytes()
+  first, second = (restage_crosswalk(old, 3, {0: 'new'}) for _ in range(2))
+  assert (first.role, first.sha256, first.size_bytes) == (second.role, second.sha256, second.size_bytes)
+  assert len({old.path, first.path, second.path}) == 3
+  assert pathlib.Path(old.path).read_bytes() == before
+  assert pathlib.Path(first.path).stat().st_mode & 0o777 == 0o600
+  lines = [pq.read_table(path).to_pylist() for path in (old.path, first.path)]
+  assert lines[1] == [lines[0][0] | {'image_id': 'new'}]

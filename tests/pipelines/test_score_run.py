@@ -81,10 +81,10 @@ def test_several_models_have_one_record_and_rows_of_their_own(output: str) -> No
   run = dataclasses.replace(score_run(output, 1), models=joint_columns())
   first, second = staged(output, 1), [dataclasses.replace(result, model=1) for result in staged(output, 2)]
   for _ in range(2):
-    publish_predictions(run, first, second, duplicates=DuplicateCounts(content=3, pixels=2))
+    publish_predictions(run, first, second, duplicates=DuplicateCounts(content=3, pixels=2, uid_clashes=1))
   record = read_record(output, 'run1')
   assert (record['sources'], record['rows']) == ({'listed': 3, 'written': 3}, {'scored': 6})
-  assert record['duplicates'] == {'content': 3, 'pixels': 2}
+  assert record['duplicates'] == {'content': 3, 'pixels': 2, 'uid_clashes': 1}
   assert [part['model']['version'] for part in record['models']] == ['1', '2']
   for number, part in enumerate(by_model(record), 1):
     assert part['run_id'] == 'run1'

@@ -1,3 +1,4 @@
+import hashlib
 import pathlib
 import re
 import tempfile
@@ -15,6 +16,7 @@ from pipelines.run_record import read_record, record_path, write_record
 from pipelines.schemas import STUDIES
 from pipelines.studies import current_studies, publish_studies, standing_nights
 from tests.pipelines.written_runs import Row, row, standing, write_joint_run, write_run
+from transforms.uid_clashes import clash_id
 
 _README = pathlib.Path(__file__).parents[2] / 'README.md'
 _STATEMENTS = re.findall(r'```sql\n(.*?)```', _README.read_text(), re.DOTALL)
@@ -152,6 +154,41 @@ def test_a_night_stands_while_one_of_its_rows_is_the_latest(tmp_path: pathlib.Pa
   assert standing_nights(str(tmp_path)) == {'n3'}
 
 
+def clashes(output: pathlib.Path, night: str) -> list[int]:
+  return [one['uid_clashes'] for one in read_record(str(output), night)['studies']]
+
+
+def test_patients_of_one_uid_keep_their_studies_and_are_counted(tmp_path: pathlib.Path) -> None:
+  write_night(tmp_path, 'n1', [[of_uid('i1', 'p', False, 0.1, 'a'), of_uid('i2', 'p', False, 0.2, 'b')]])
+  write_night(tmp_path, 'n2', [[of_uid('i1', 'q', False, 0.3, 'c')]])
+  assert shown(tmp_path) == {
+    'a': (0.1, 1, ['n1-s0000']),
+    'b': (0.2, 1, ['n1-s0000']),
+    'c': (0.3, 1, ['n2-s0000']),
+  }
+  assert (clashes(tmp_path, 'n1'), clashes(tmp_path, 'n2')) == ([0], [1])
+  assert [one['studies'] for one in read_record(str(tmp_path), 'n2')['studies']] == [1], 'the others are as they were'
+  write_night(tmp_path, 'n3', [[of_uid('i1', 'q', False, 0.4, 'd')]])  # of another study now
+  assert shown(tmp_path) == {'a': (0.1, 1, ['n1-s0000']), 'b': (0.2, 1, ['n1-s0000']), 'd': (0.4, 1, ['n3-s0000'])}
+
+
+def test_what_clashed_and_comes_alone_later_is_in_its_study_once(tmp_path: pathlib.Path) -> None:
+  write_night(tmp_path, 'n1', [[of_uid('i1', 'p', True, 0.1, 'a'), of_uid('i1', 'q', True, 0.2, 'b')]])
+  write_night(tmp_path, 'n2', [[of_uid('i1', 'p', False, 0.3, 'a')]])
+  assert shown(tmp_path) == {'a': (0.3, 1, ['n2-s0000']), 'b': (0.2, 1, ['n1-s0000'])}
+  write_night(tmp_path, 'n3', [[of_uid('i1', 'p', True, 0.4, 'a'), of_uid('i1', 'q', True, 0.5, 'b')]])
+  assert shown(tmp_path) == {'a': (0.4, 1, ['n3-s0000']), 'b': (0.5, 1, ['n3-s0000'])}
+  assert [clashes(tmp_path, night) for night in ('n1', 'n2', 'n3')] == [[0], [1], [0]]
+
+
+def test_a_patient_that_was_corrected_leaves_its_study(tmp_path: pathlib.Path) -> None:
+  wrong = of_uid('i1', 'p', False, 0.1, 'a')
+  write_night(tmp_path, 'n1', [[wrong, of_uid('i2', 'p', False, 0.2, 'a')]])
+  write_night(tmp_path, 'n2', [[wrong | {'patient_id': 'q', 'study_id': 'b'}]])
+  assert shown(tmp_path) == {'a': (0.2, 1, ['n1-s0000']), 'b': (0.1, 1, ['n2-s0000'])}
+  assert clashes(tmp_path, 'n2') == [0]
+
+
 # --- all of it at once, against a recomputation
 
 
@@ -164,10 +201,21 @@ class Run:
   rows: list[Row]
 
 
-def _row(image: str | None, file: str, study: str | None, probability: float, frame: int | None) -> Row:
+def _row(
+  image: str | None, file: str, study: str | None, probability: float, frame: int | None, patient: str, clash: bool
+) -> Row:
+  """Of an image; each patient has other pixels and studies under a UID, whether that is seen to clash or not."""
   if image is None:
     return row(None, f's-{file}-{frame}', 'rejected', frame, file_id=file, study_id=study, quality=[])
-  return scored(image, str(study), probability, study_id=study, file_id=file, source_id=f's-{file}-{image}')
+  values: Row = {'study_id': study and f'{study}-{patient}', 'file_id': file, 'patient_id': patient}
+  return of_uid(image, patient, clash, probability, **values, source_id=f's-{file}-{image}-{patient}')
+
+
+def of_uid(name: str, patient: str, clash: bool, probability: float, study: str = '', **values: Any) -> Row:
+  """A scored row, whose id is of a UID, or of that and of pixels."""
+  uid, pixels = hashlib.md5(name.encode()).hexdigest(), hashlib.sha256(f'{name} {patient}'.encode()).hexdigest()
+  facts: Row = {'patient_id': patient, 'pixel_sha256': pixels, 'preprocess_digest': 'd'}
+  return scored(clash_id(uid, pixels) if clash else uid, study, probability, **facts | values)
 
 
 _ROWS = st.builds(
@@ -177,6 +225,8 @@ _ROWS = st.builds(
   st.sampled_from([None, 'a', 'b', 'c']),
   st.sampled_from([0.1, 0.2, 0.6, 0.9]),
   st.sampled_from([None, 1]),
+  st.sampled_from(['p', 'p', 'q']),
+  st.booleans(),
 )
 _RUNS = st.builds(
   Run,

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from pipelines.run_record import read_record, record_path, write_record
 from pipelines.schemas import PREDICTIONS
+from transforms.uid_clashes import clash_id
 
 Row = dict[str, Any]
 RANKS = {'scored': 0, 'rejected': 1, 'skipped': 2}
@@ -26,7 +27,9 @@ def write_run(output: pathlib.Path, run_id: str, rows: list[Row], version: str =
   given = {'run_id': run_id, 'model_name': 'cnn', 'model_version': version}
   pq.write_table(pa.Table.from_pylist([given | one for one in rows], PREDICTIONS), folder / 'part-0.parquet')
   model = {'name': 'cnn', 'version': version, 'digest': 'd'}
+  preprocess = {one['preprocess_digest'] for one in rows if 'preprocess_digest' in one} or {None}
   known = {'job': 'score', 'predictions': predictions, 'model': model, 'rows': {'scored': len(rows)}}
+  known |= dict.fromkeys(['preprocess_digest'], *preprocess)
   write_record(record_path(str(output), run_id), known | facts)
 
 
@@ -43,13 +46,40 @@ def write_joint_run(output: pathlib.Path, run_id: str, by_version: dict[str, lis
 
 
 def standing(runs: list[list[Row]]) -> list[Row]:
-  """The rows of `current`, row by row, without any of Arrow; `run` is the place of their run."""
-  found: dict[tuple[str, ...], Row] = {}
-  for number, rows in enumerate(runs):
-    of_run: dict[tuple[str, ...], Row] = {}
-    for one in sorted(rows, key=lambda one: (RANKS[one['status']], one['source_id'], one['frame'] or 0)):
-      key = (one['image_id'],) if one['image_id'] else (one['source_id'], str(one['frame']))
-      of_run.setdefault(key, one | {'run': number})
-    again = {one['file_id'] for one in rows}
-    found = {key: one for key, one in found.items() if one['image_id'] or one['file_id'] not in again} | of_run
-  return list(found.values())
+  """The rows of `current`, each compared with each, without any of Arrow; `run` is the place of their run."""
+  rows = [one | {'run': number} for number, of_run in enumerate(runs) for one in of_run]
+  rows.sort(key=lambda one: (-one['run'], RANKS[one['status']], one['source_id'], one['frame'] or 0))
+  clashed = {_pixels(one) for one in rows if _clashes(one)}
+  found = [one for place, one in enumerate(rows) if not any(_is_same(one, before, clashed) for before in rows[:place])]
+  return [one for one in found if one['image_id'] or not _is_read_again(one, rows)]
+
+
+def _is_same(one: Row, before: Row, clashed: set[Any]) -> bool:
+  """Whether two rows are of one image."""
+  if not (one['image_id'] and before['image_id']):
+    return not (one['image_id'] or before['image_id']) and all(
+      one[name] == before[name] for name in ('source_id', 'frame')
+    )
+  if one['image_id'][:16] != before['image_id'][:16]:
+    return False
+  patients = one.get('patient_id'), before.get('patient_id')
+  pixels = _pixels(one), _pixels(before)
+  if None in pixels or pixels[0][1] != pixels[1][1]:
+    return one['image_id'] == before['image_id'] or (patients[0] is not None and patients[0] == patients[1])
+  if pixels[0] == pixels[1] or clashed.issuperset(pixels):
+    return pixels[0] == pixels[1]
+  return None in patients or patients[0] == patients[1]
+
+
+def _pixels(one: Row) -> Any:
+  """What two rows of a UID can be compared by, if anything."""
+  digests = one['image_id'] and one['image_id'][:16], one.get('preprocess_digest'), one.get('pixel_sha256')
+  return None if None in digests else digests
+
+
+def _clashes(one: Row) -> bool:
+  return _pixels(one) is not None and one['image_id'] == clash_id(one['image_id'], one['pixel_sha256'])
+
+
+def _is_read_again(one: Row, rows: list[Row]) -> bool:
+  return any(other['file_id'] == one['file_id'] and other['run'] > one['run'] for other in rows)

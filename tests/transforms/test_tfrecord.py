@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.transforms.archive_files import damage
-from transforms.tfrecord import write_record
+from transforms.tfrecord import read_records, write_record
 
 RECORDS = [b'', b'a', bytes(range(256)) * 300, b'last']
 
@@ -39,3 +39,20 @@ def test_tensorflow_sees_a_damaged_byte(tmp_path: pathlib.Path, at: int) -> None
   data = written([b'content'])
   with pytest.raises(tf.errors.DataLossError):
     read_with_tensorflow(tmp_path / 'x.tfrecord', damage(data, at % len(data)))
+
+
+def test_what_was_written_is_read_again() -> None:
+  assert list(read_records(io.BytesIO(written(RECORDS)))) == RECORDS
+
+
+@pytest.mark.parametrize('at', [0, 8, 12, 16, -1])
+def test_a_damaged_byte_is_seen(at: int) -> None:
+  data = written([b'content'])
+  with pytest.raises(ValueError, match='does not fit its checksum'):
+    list(read_records(io.BytesIO(damage(data, at % len(data)))))
+
+
+@pytest.mark.parametrize('end', [1, 5, 12, 15, -1])
+def test_a_file_that_breaks_off_is_seen(end: int) -> None:
+  with pytest.raises(ValueError, match='does not fit its checksum'):
+    list(read_records(io.BytesIO(written([b'content'])[:end])))
