@@ -44,13 +44,17 @@ def doubtful(rows: pa.Table, order: pa.Array) -> pa.Array:
     rows: `image_id`, and `patient_id` where it is known.
     order: positions; the images of a UID stand together.
   """
-  ids = rows['image_id'].combine_chunks().take(order)
-  patients = pc.fill_null(_known(rows, 'patient_id').take(order), '')
-  uids = uids_of(ids)
-  same_uid = pc.equal(uids[1:], uids[:-1])
-  other = pc.or_(pc.not_equal(ids[1:], ids[:-1]), pc.not_equal(patients[1:], patients[:-1]))
-  found = uids[1:].filter(pc.and_(same_uid, other)).unique()
+  uids = uids_of(rows['image_id'].combine_chunks()).take(order)
+  again = pc.indices_nonzero(pc.fill_null(pc.equal(uids[1:], uids[:-1]), False))  # few, where most images came once
+  pairs = order[:-1].take(again), order[1:].take(again)
+  other = pc.or_(_differ(_known(rows, 'image_id'), *pairs), _differ(_known(rows, 'patient_id'), *pairs))
+  found = uids.take(again.filter(other)).unique()
   return pc.is_in(uids, found) if len(found) else pa.repeat(False, len(order))
+
+
+def _differ(values: pa.Array, one: pa.Array, other: pa.Array) -> pa.Array:
+  """Where the values at some positions differ from those at others; null from all but null."""
+  return pc.not_equal(pc.fill_null(values.take(one), ''), pc.fill_null(values.take(other), ''))
 
 
 def _known(rows: pa.Table, name: str) -> pa.Array:

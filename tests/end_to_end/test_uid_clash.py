@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from pipelines import ingest, score_run
 from pipelines.cli import main
@@ -16,6 +17,7 @@ from pipelines.dataset_publish import dataset_digest
 from pipelines.exits import Exit
 from pipelines.studies import current_studies
 from tests.end_to_end.nights import Site
+from tests.end_to_end.test_delivered_twice import bundles as bundles  # the fixture that has all work done twice
 from tests.pipelines.tiny_bundle import write_bundle
 from tests.transforms.archive_files import zip_bytes
 from tests.transforms.pictures import dicom_dataset, dicom_file
@@ -118,7 +120,7 @@ def test_a_dataset_keeps_all_of_them_under_ids_that_agree(site: Site, capfd: pyt
   assert '3 different image(s) share their SOP Instance UID with another' in capfd.readouterr().err
   folder = site.root / 'dataset'
   table = rows(folder / 'index')
-  ids = check_rows(site, table)
+  check_rows(site, table)
   record = json.loads((folder / 'dataset.json').read_text())
   assert record['duplicates']['uid_clashes'] == 3
   assert record['digest'] == dataset_digest(map(str, sorted((folder / 'index').iterdir())))
@@ -131,7 +133,9 @@ def test_a_dataset_keeps_all_of_them_under_ids_that_agree(site: Site, capfd: pyt
   greys = {id_of(site, name): grey for name, grey in {**PATIENTS, 'P4': 40}.items()}
   expected = [(f'split={row["split"]}', row['image_id'], greys[row['patient_id']]) for row in table]
   assert sorted(found) == sorted(expected)
-  assert {path.stem for path in (folder / 'samples').iterdir()} <= set(ids.values())
+  of_grey = {int(np.asarray(Image.open(path))[0, 0]): path.stem for path in (folder / 'samples').iterdir()}
+  assert len(of_grey) > 1, 'of the first sources of a shard'
+  assert of_grey.items() <= {greys[row['patient_id']]: row['image_id'] for row in table}.items()
   check_lookup(site, table, capfd)
 
 
@@ -239,6 +243,15 @@ def test_a_run_that_ended_after_the_ids_were_written_goes_on_to_the_same(
   assert again == once
   for folder in ('index', 'examples', 'samples'):
     assert contents(site.root / 'ingest-again' / folder) == contents(site.root / 'ingest-once' / folder)
+
+
+def test_work_that_is_done_twice_gives_the_ids_of_once(site: Site, bundles: list[str]) -> None:
+  deliver_all(site)
+  assert main(command(site, 'score', 'scores', '--bundle', str(site.models / '1'))) == Exit.DONE
+  assert len(bundles) > 5
+  ids = check_rows(site, rows(site.root / 'scores/predictions'))
+  (crosswalk,) = (site.root / 'crosswalk').glob('*.parquet')
+  assert {row['image_id'] for row in rows(crosswalk)} == set(ids.values())
 
 
 def contents(folder: pathlib.Path) -> dict[str, bytes]:

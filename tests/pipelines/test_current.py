@@ -67,7 +67,7 @@ def _runs(least: int) -> st.SearchStrategy[list[list[Row]]]:
 
 
 @given(_runs(0))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_the_rows_that_stand_are_those_of_the_rule(runs: list[list[Row]]) -> None:
   table = table_of(runs)
   assert sorted(map(key_of, table.take(latest_rows(table)).to_pylist())) == sorted(map(key_of, standing(runs)))
@@ -84,7 +84,7 @@ def test_what_is_not_known_tells_no_images_apart(missing: str, runs: list[list[R
 
 
 @given(_runs(1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_statement_of_the_readme_gives_the_same_rows(runs: list[list[Row]]) -> None:
   with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
     output = pathlib.Path(folder, 'nights')
