@@ -123,7 +123,7 @@ def uid_alarms(
   within, over = duplicates.get('uid_clashes', 0), sum(published['uid_clashes'] for published in studies)
   if options.uid_alarm == 'off' or not within + over:
     return []
-  detail = f'{within} images of this night share theirs with another of it, {over} with one of an earlier night'
+  detail = f'{within} images share theirs with another of their slice, {over} with one of another slice or night'
   return [_alarm('uid-clash', detail, options.uid_alarm)]
 
 

@@ -53,7 +53,7 @@ def publish_studies(output: str, night_id: str, run_date: str, rule: str, stagin
   Returns:
     For each model: its name and version, the runs that were seen, the number
     of studies, the folder below the output, None where there are none, and how
-    many images share their UID with another of earlier runs.
+    many images share their UID with another that stands, of another run.
   """
   history = read_history(output)
   published = []
@@ -201,11 +201,12 @@ def _study_rows(images: pa.Table, earlier: Mapping[str, Row], rule: str) -> Iter
 
 
 def _uid_clashes(images: pa.Table, new: Set[str]) -> int:
-  """How many images of new runs have the UID of another that stands, of an earlier run."""
-  is_new = pc.is_in(images['run_id'], pa.array(sorted(new), pa.string()))
-  uids = uids_of(images['image_id'])
-  earlier = uids.filter(pc.invert(is_new)).drop_null().combine_chunks()
-  return int(pc.sum(pc.and_(is_new, pc.is_in(uids, earlier))).as_py() or 0)
+  """How many images of new runs have the UID of another that stands, of another run."""
+  table = pa.table({'uid': uids_of(images['image_id']), 'run': images['run_id']})
+  runs = table.filter(pc.is_valid(table['uid'])).group_by('uid').aggregate([('run', 'count_distinct')])
+  shared = runs['uid'].filter(pc.greater(runs['run_count_distinct'], 1)).combine_chunks()
+  is_new = pc.is_in(table['run'], pa.array(sorted(new), pa.string()))
+  return int(pc.sum(pc.and_(is_new, pc.is_in(table['uid'], shared))).as_py() or 0)
 
 
 def _study(study_id: str, rows: Sequence[Row], rule: str, before: Row | None) -> Row:

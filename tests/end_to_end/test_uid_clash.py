@@ -20,7 +20,7 @@ from tests.end_to_end.nights import Site
 from tests.end_to_end.test_delivered_twice import bundles as bundles  # the fixture that has all work done twice
 from tests.pipelines.tiny_bundle import write_bundle
 from tests.transforms.archive_files import zip_bytes
-from tests.transforms.pictures import dicom_dataset, dicom_file
+from tests.transforms.pictures import dicom_dataset, dicom_file, gradient
 from transforms.elements import HeaderFacts
 from transforms.identifiers import Pseudonyms
 
@@ -31,8 +31,8 @@ SIDE_PX = 16
 
 def image(patient: str, grey: int, study: str | None = None, uid: str = UID, **elements: Any) -> bytes:
   """A radiograph of a patient, whose pixel at the upper left is `grey`; each patient has a study."""
-  values = np.full((SIDE_PX, SIDE_PX), grey, np.uint8)
-  values[-1] = np.arange(SIDE_PX)
+  values = gradient(SIDE_PX, SIDE_PX, 8)  # so that all look alike
+  values[0, 0] = grey
   identity = {'PatientID': patient, 'SOPInstanceUID': uid, 'StudyInstanceUID': f'1.2.9.{study or patient[1:]}'}
   return dicom_file(dicom_dataset(values, **identity, WindowCenter=128, WindowWidth=256, **elements))
 
@@ -133,6 +133,9 @@ def test_a_dataset_keeps_all_of_them_under_ids_that_agree(site: Site, capfd: pyt
   greys = {id_of(site, name): grey for name, grey in {**PATIENTS, 'P4': 40}.items()}
   expected = [(f'split={row["split"]}', row['image_id'], greys[row['patient_id']]) for row in table]
   assert sorted(found) == sorted(expected)
+  pairs = rows(folder / 'near_duplicates')
+  assert pairs, 'the pictures look alike'
+  assert {pair[name] for pair in pairs for name in ('image_id', 'other_image_id')} <= {one['image_id'] for one in table}
   of_grey = {int(np.asarray(Image.open(path))[0, 0]): path.stem for path in (folder / 'samples').iterdir()}
   assert len(of_grey) > 1, 'of the first sources of a shard'
   assert of_grey.items() <= {greys[row['patient_id']]: row['image_id'] for row in table}.items()
@@ -173,10 +176,20 @@ def test_a_night_keeps_all_patients_and_raises_an_alarm(site: Site, capfd: pytes
   assert shown(table, site) == [*PATIENTS.items(), ('P4', 40)]
   assert studies_of(site) == [(name, grey, 1) for name, grey in {**PATIENTS, 'P4': 40}.items()]
   assert site.records()[-1]['duplicates']['uid_clashes'] == 3
-  detail = '3 images of this night share theirs with another of it, 0 with one of an earlier night'
+  detail = '3 images share theirs with another of their slice, 0 with one of another slice or night'
   assert alarms(site) == [('uid-clash', detail)]
   assert f'warn: uid-clash ({detail})' in capfd.readouterr().err
   check_lookup(site, table, capfd)
+
+
+def test_images_of_several_slices_of_a_night_are_told_apart(site: Site) -> None:
+  for name, grey in PATIENTS.items():
+    deliver(site, f'{name}.zip', (name, grey))
+  assert site.night('--slice_files', '2') == Exit.DONE
+  assert shown(current(str(site.output)).to_pylist(), site) == [*PATIENTS.items()]
+  assert studies_of(site) == [(*one, 1) for one in PATIENTS.items()]
+  detail = '2 images share theirs with another of their slice, 3 with one of another slice or night'
+  assert alarms(site) == [('uid-clash', detail)]
 
 
 def test_the_alarm_can_fail_a_night_or_be_off(site: Site) -> None:

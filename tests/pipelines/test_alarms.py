@@ -152,7 +152,7 @@ def test_details_are_figures() -> None:
 @pytest.mark.parametrize('level', ['warn', 'fail'])
 @pytest.mark.parametrize(('within', 'over'), [(2, 0), (0, 1), (2, 1)])
 def test_images_of_one_uid_are_an_alarm(level: Any, within: int, over: int) -> None:
-  detail = f'{within} images of this night share theirs with another of it, {over} with one of an earlier night'
+  detail = f'{within} images share theirs with another of their slice, {over} with one of another slice or night'
   found = uid_alarms({'content': 4, 'uid_clashes': within}, [{'uid_clashes': over}], options(uid_alarm=level))
   assert found == [{'code': 'uid-clash', 'detail': detail, 'level': level}]
 
