@@ -10,7 +10,7 @@ As in `transforms.duplicates`, images travel as packed records, here of 40 bytes
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -75,17 +75,18 @@ def find_clashes(packed: Iterable[bytes]) -> tuple[dict[int, bytes], int]:
   images = images[np.lexsort((images['pixels'], images['image']))]
   other = images['pixels'][1:] != images['pixels'][:-1]
   differ = (images['image'][1:] == images['image'][:-1]) & other
-  clashing = np.isin(images['image'], np.unique(images['image'][1:][differ]))
-  rows = images[clashing]
-  positions = {int(shard): _positions(rows[rows['shard'] == shard]) for shard in np.unique(rows['shard'])}
-  return positions, len(np.unique(rows[['image', 'pixels']]))
+  rows = images[np.isin(images['image'], np.unique(images['image'][1:][differ]))]
+  return dict(_by_shard(rows)), len(np.unique(rows[['image', 'pixels']]))
 
 
-def _positions(rows: NDArray[np.void]) -> bytes:
-  return np.unique(rows['position']).astype(_POSITION).tobytes()
+def _by_shard(rows: NDArray[np.void]) -> Iterator[tuple[int, bytes]]:
+  shards, starts = np.unique(np.sort(rows['shard']), return_index=True)
+  positions = rows['position'][np.argsort(rows['shard'], kind='stable')]
+  for shard, of_shard in zip(shards, np.split(positions, starts[1:]), strict=False):
+    yield int(shard), np.unique(of_shard).astype(_POSITION).tobytes()
 
 
 def positions_of(packed: Iterable[bytes]) -> list[int]:
   """The rows of a shard whose ids clash, by their positions."""
-  found: Sequence[int] = np.unique(np.frombuffer(b''.join(packed), _POSITION)).tolist()
-  return list(found)
+  found: list[int] = np.unique(np.frombuffer(b''.join(packed), _POSITION)).tolist()
+  return found
