@@ -93,6 +93,21 @@ def open_write(path: str) -> BinaryIO:
   return _beam().create(path, compression_type=_as_it_is())
 
 
+def version_of(path: str) -> tuple[int, str] | None:
+  """Size and fingerprint of the file of this name as it is now; None if there is none."""
+  if is_local(path):
+    try:
+      file = _local_file(path)
+    except FileNotFoundError:
+      return None
+    return (file.size_bytes, file.fingerprint) if file.readable else None
+  if is_object(path):
+    found = object_store.find(path)
+    return (found.size_bytes, str(found.generation)) if found else None
+  same = next((file for file in list_files(path) if file.path == path), None)
+  return (same.size_bytes, same.fingerprint) if same else None
+
+
 def read_bytes(path: str) -> bytes:
   """The content of a small file."""
   with open_read(path) as file:
