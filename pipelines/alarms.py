@@ -21,7 +21,11 @@ from typing import Any, Final
 from model import bundle as layout
 from model.bundle import Bundle
 from model.drift import Excess, Thresholds, alarms_of, drift_of, read_training
+from pipelines.events import emit
+from pipelines.exits import Exit
 from pipelines.night_options import WatchOptions
+from transforms.boundary import INTERNAL
+from transforms.errors import UNREAD
 
 Alarm = dict[str, str]
 
@@ -29,6 +33,7 @@ VOLUME_NIGHTS: Final = 14
 _LEAST_NIGHTS: Final = 3  # before a fall can be told from chance; none at all is told from the first
 _SAME_WEEKDAYS: Final = 2
 _SHOWN: Final = 5  # features, the worst first
+_FEW_UNREAD: Final = 3  # files: one that somebody took away is no broken mount
 
 
 def drift_figures(
@@ -107,6 +112,56 @@ def volume_alarms(volume: Mapping[str, Any], options: WatchOptions) -> list[Alar
   if compared >= _LEAST_NIGHTS and files < options.min_volume_ratio * usual:
     return [_alarm('few-files', detail, options.volume_alarm)]
   return []
+
+
+def failure_alarms(reasons: Mapping[str, int]) -> list[Alarm]:
+  """`internal-error` where radbeam itself failed on an image: somebody has to know.
+
+  Args:
+    reasons: rows by reason.
+  """
+  failed = reasons.get(INTERNAL, 0)
+  return [_alarm(INTERNAL, f'radbeam itself failed on {failed} images', 'fail')] if failed else []
+
+
+def unread_alarms(unread: int, of: int, unreadable_inboxes: int = 0) -> list[Alarm]:
+  """`input-unread` where inputs vanished, changed or failed while they were read; `inbox-unreadable`.
+
+  Args:
+    unread: files, or rows of them, that were not read to their end.
+    of: all that were to be read.
+    unreadable_inboxes: those that are not there, or may not be listed.
+  """
+  alarms = [_alarm('inbox-unreadable', f'{unreadable_inboxes} inboxes', 'fail')] if unreadable_inboxes else []
+  if unread:
+    level = 'fail' if unread > _FEW_UNREAD or 2 * unread > of else 'warn'
+    alarms.append(_alarm('input-unread', f'{unread} of {of} were not read to their end', level))
+  return alarms
+
+
+def alarms_of_run(record: Mapping[str, Any]) -> list[Alarm]:
+  """Those of a run that is no night: of rows, since it does not keep books of files.
+
+  Args:
+    record: with `rows` by status and `reasons`.
+  """
+  reasons = record['reasons']
+  unread = sum(reasons.get(reason, 0) for reason in UNREAD)
+  return failure_alarms(reasons) + unread_alarms(unread, sum(record['rows'].values()))
+
+
+def tell(alarms: Iterable[Mapping[str, str]]) -> None:
+  """Says what is off, a line for each alarm."""
+  for alarm in alarms:
+    detail = f' ({alarm["detail"]})' if alarm.get('detail') else ''
+    emit('alarm', f'{alarm["level"]}: {alarm["code"]}{detail}', alarm=alarm['code'], severity=alarm['level'])
+
+
+def end_of_run(record: Mapping[str, Any]) -> Exit:
+  """Tells the alarms of a run that is no night; how it ends."""
+  alarms = alarms_of_run(record)
+  tell(alarms)
+  return Exit.ALARM if has_failed(alarms) else Exit.DONE
 
 
 def _alarm(code: str, detail: str, level: str) -> Alarm:

@@ -37,16 +37,21 @@ def found_inputs(paths: Sequence[str], flag: str = '--input') -> list[Input]:
   return inputs
 
 
-def existing_inputs(paths: Sequence[str], flag: str) -> list[Input]:
+def existing_inputs(paths: Sequence[str], flag: str, *, any_of_them: bool = False) -> list[Input]:
   """The inputs with their names in ids, whether they hold a file or none.
+
+  Args:
+    paths: where to look.
+    flag: that they were given by.
+    any_of_them: whether it is enough that one is there: of several mounts one may have gone.
 
   Raises:
     UsageError: if one of them does not exist.
   """
   distinct = list(dict.fromkeys(path.rstrip('/') or '/' for path in paths))
-  for path in distinct:
-    if not storage.exists(path) and next(storage.list_files(path), None) is None:
-      raise UsageError(f'{flag} {path} does not exist; name a file, a folder, or a glob that matches something')
+  missing = [path for path in distinct if not storage.exists(path) and not next(storage.list_files(path), None)]
+  if missing and not (any_of_them and len(missing) < len(distinct)):
+    raise UsageError(f'{flag} {missing[0]} does not exist; name a file, a folder, or a glob that matches something')
   return name_inputs(distinct)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from model.bundle import load_bundle
-from pipelines.alarms import VOLUME_NIGHTS
+from pipelines.alarms import VOLUME_NIGHTS, tell
 from pipelines.bundle_pointer import current_bundle
 from pipelines.events import emit, name_run
 from pipelines.exits import Exit, NothingToDo
@@ -50,7 +50,7 @@ def run(options: NightlyOptions, beam_args: Sequence[str]) -> Exit:
   bundle = load_bundle(current_bundle(options.bundle))
   bundle.verify()
   decode = decode_options(options, bundle.spec)
-  inbox = existing_inputs(options.inbox, '--inbox')
+  inbox = existing_inputs(options.inbox, '--inbox', any_of_them=True)
   if options.dry_run:
     return _dry_run(Night(options, beam_args, '', started, inbox, bundle, decode, _any_pseudonyms(options)))
   pseudonyms = Pseudonyms(read_site_key(key_path(options.pseudonym_key_file)))
@@ -171,9 +171,7 @@ def _report(night: Night, record: Mapping[str, Any]) -> None:
   if night.options.metrics_file:
     write_metrics(night.options.metrics_file, record)
   figures = figures_of(record)
-  for alarm in figures.alarms:
-    detail = f' ({alarm.detail})' if alarm.detail else ''
-    emit('alarm', f'{alarm.level}: {alarm.code}{detail}', alarm=alarm.code, severity=alarm.level)
+  tell(record['alarms'])
   fields = summary_fields(figures)
   night.timings.describe_run({'run_id': night.run_id, **fields})
   left = record['inbox']['left'] + record['inbox']['waiting']

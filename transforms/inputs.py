@@ -116,7 +116,7 @@ def _kind(file: StoredFile, name: str, limits: Limits) -> Kind:
 
 def _loose(file: StoredFile, below: str) -> Member:
   version = version_number(file.fingerprint)  # a changed file makes another shard
-  problem = '' if file.regular else 'link' if file.readable else 'read-failed'
+  problem = '' if file.regular else file.problem or 'link'
   return Member(below, 0, 0, version, file.size_bytes, problem=problem)
 
 

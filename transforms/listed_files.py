@@ -55,6 +55,8 @@ def reason_of(error: OSError) -> InputError:
     return InputError('input-gone')
   if error.errno in _FORBIDDEN:
     return InputError('read-failed', 'not allowed to read it')
+  if error.errno == errno.ENAMETOOLONG:
+    return InputError('read-failed', 'its path is too long')
   return InputError('input-unavailable', errno.errorcode.get(error.errno or 0, type(error).__name__))
 
 

@@ -68,7 +68,7 @@ def test_a_disk_that_gives_no_bytes_is_no_defect_of_the_file() -> None:
   [
     (errno.EACCES, ('read-failed', 'not allowed to read it')),
     (errno.ESTALE, ('input-unavailable', 'ESTALE')),
-    (errno.ENAMETOOLONG, ('input-unavailable', 'ENAMETOOLONG')),
+    (errno.ENAMETOOLONG, ('read-failed', 'its path is too long')),
     (errno.ENOENT, ('input-gone', '')),
   ],
 )
