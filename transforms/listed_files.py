@@ -5,10 +5,9 @@ a file that is not the one that was listed would be rows of nothing: such a
 file ends with the reason, and what was read before stands.
 """
 
-import contextlib
 import errno
 import io
-from collections.abc import Iterator
+import os
 from typing import BinaryIO, Final, cast
 
 from transforms import object_store, storage
@@ -33,24 +32,17 @@ def open_listed(path: str, size_bytes: int, version: int) -> BinaryIO:
       where the disk or store fails, `read-failed` where reading is not allowed.
       Reading and seeking raise the same.
   """
-  with reasons():
+  try:
     file = storage.open_read(path)
     return cast(BinaryIO, ListedFile(file, path, (size_bytes, version)))
-
-
-@contextlib.contextmanager
-def reasons() -> Iterator[None]:
-  """Turns errors of a disk or store into the reason that a row has."""
-  try:
-    yield
-  except object_store.ObjectChanged:
-    raise InputError('changed-while-reading') from None
   except OSError as error:
     raise reason_of(error) from None
 
 
 def reason_of(error: OSError) -> InputError:
   """The reason for a file that cannot be read: figures and names of errors only."""
+  if isinstance(error, object_store.ObjectChanged):
+    return InputError('changed-while-reading')
   if error.errno in _GONE:
     return InputError('input-gone')
   if error.errno in _FORBIDDEN:
@@ -72,32 +64,55 @@ class ListedFile(io.RawIOBase):
       listed: its size, and the number of its version.
     """
     self._file, self._path, self._listed = file, path, listed
+    self._is_local = storage.is_local(path)
     self._unchecked_bytes = 0
-    # An object that was opened stays of one generation, and reading ends where that is gone.
-    self._pinned: tuple[int, str] | None = getattr(file, 'version', None)
-    self._check_bytes = 0 if storage.is_local(path) else _CHECK_REMOTE_BYTES
+    self._status = self._local_status()  # before it is compared: what changes from here on is seen
     self._check()
 
   def _check(self) -> None:
     self._unchecked_bytes = 0
-    found = self._pinned or storage.version_of(self._path)
-    # A file that was deleted is read to its end on a disk, and what is read is what was listed.
+    found = self._version()
     if found is not None and self._listed[1] and (found[0], version_number(found[1])) != self._listed:
       raise InputError('changed-while-reading')
 
+  def _version(self) -> tuple[int, str] | None:
+    """What is being read, as it is now; None where that cannot be told."""
+    if self._is_local:  # of the open file: one that was deleted or replaced is read to its end
+      size_bytes, modified_ns = self._local_status()
+      return size_bytes, str(modified_ns)
+    if storage.is_object(self._path):  # an object that was opened stays of one generation: reading ends with it
+      return getattr(self._file, 'version', None)
+    return storage.version_of(self._path)
+
+  def _local_status(self) -> tuple[int, int]:
+    if not self._is_local:
+      return 0, 0
+    status = os.fstat(self._file.fileno())
+    return status.st_size, status.st_mtime_ns
+
+  def _is_due(self, read_bytes: int) -> bool:
+    """Whether what was read is to be compared; small reads are many, and a disk is asked in a microsecond."""
+    if self._is_local:
+      return self._local_status() != self._status
+    self._unchecked_bytes += read_bytes
+    return self._unchecked_bytes >= _CHECK_REMOTE_BYTES
+
   def read(self, size: int = -1, /) -> bytes:
     """Reads on; the bytes are those of the file that was listed."""
-    with reasons():
+    try:
       data = self._file.read(size)
-      self._unchecked_bytes += len(data)
-      if not self._pinned and self._unchecked_bytes >= self._check_bytes:
+      if self._is_due(len(data)):
         self._check()
-      return data
+    except OSError as error:
+      raise reason_of(error) from None
+    return data
 
   def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
     """Goes to a place; its position."""
-    with reasons():
+    try:
       return self._file.seek(offset, whence)
+    except OSError as error:
+      raise reason_of(error) from None
 
   def tell(self) -> int:
     """The position."""
