@@ -6,7 +6,7 @@ For a night, once its slices are published:
   drift = drift_figures(bundle, total, options, pseudonyms.fingerprint)     # "drift" of the record
   volume = volume_figures(new_files, last_nights(output, VOLUME_NIGHTS), options.run_date)     # "volume"
   alarms = drift_alarms(drift, options) + volume_alarms(volume, options)    # "alarms"
-  alarms += uid_alarms(add_up(slices)['duplicates'], studies, options)
+  alarms += uid_alarms(add_up(slices)['duplicates'], studies, options.uid_alarm)
   if has_failed(alarms): state = 'alarm', Exit.ALARM
   "statistics" of the record is statistics.reported(total)
 
@@ -22,7 +22,11 @@ from typing import Any, Final
 from model import bundle as layout
 from model.bundle import Bundle
 from model.drift import Excess, Thresholds, alarms_of, drift_of, read_training
+from pipelines.events import emit
+from pipelines.exits import Exit
 from pipelines.night_options import WatchOptions
+from transforms.boundary import INTERNAL
+from transforms.errors import UNREAD
 
 Alarm = dict[str, str]
 
@@ -30,6 +34,7 @@ VOLUME_NIGHTS: Final = 14
 _LEAST_NIGHTS: Final = 3  # before a fall can be told from chance; none at all is told from the first
 _SAME_WEEKDAYS: Final = 2
 _SHOWN: Final = 5  # features, the worst first
+_FEW_UNREAD: Final = 3  # files: one that somebody took away is no broken mount
 
 
 def drift_figures(
@@ -110,21 +115,71 @@ def volume_alarms(volume: Mapping[str, Any], options: WatchOptions) -> list[Alar
   return []
 
 
-def uid_alarms(
-  duplicates: Mapping[str, int], studies: Iterable[Mapping[str, Any]], options: WatchOptions
-) -> list[Alarm]:
-  """An alarm if different images came under one SOP Instance UID, in a slice of the night or over nights.
+def uid_alarms(duplicates: Mapping[str, int], studies: Iterable[Mapping[str, Any]], level: str) -> list[Alarm]:
+  """`uid-clash` where different images came under one SOP Instance UID, in a run or in several.
 
   Args:
-    duplicates: counts of all slices.
-    studies: what the record says of the study rows of the night.
-    options: the level.
+    duplicates: counts of runs.
+    studies: what the record of a night says of the study rows, which look at other runs.
+    level: `off` for none.
   """
   within, over = duplicates.get('uid_clashes', 0), sum(published['uid_clashes'] for published in studies)
-  if options.uid_alarm == 'off' or not within + over:
+  counts = [(within, 'another of their run'), (over, 'one of another run')]
+  shared = ', '.join(f'{images} with {other}' for images, other in counts if images)
+  if level == 'off' or not shared:
     return []
-  detail = f'{within} images share theirs with another of their slice, {over} with one of another slice or night'
-  return [_alarm('uid-clash', detail, options.uid_alarm)]
+  return [_alarm('uid-clash', f'different images that share their SOP Instance UID: {shared}', level)]
+
+
+def failure_alarms(reasons: Mapping[str, int]) -> list[Alarm]:
+  """`internal-error` where radbeam itself failed on an image: somebody has to know.
+
+  Args:
+    reasons: rows by reason.
+  """
+  failed = reasons.get(INTERNAL, 0)
+  return [_alarm(INTERNAL, f'radbeam itself failed on {failed} images', 'fail')] if failed else []
+
+
+def unread_alarms(unread: int, of: int, unreadable_inboxes: int = 0) -> list[Alarm]:
+  """`input-unread` where inputs vanished, changed or failed while they were read; `inbox-unreadable`.
+
+  Args:
+    unread: files, or rows of them, that were not read to their end.
+    of: all that were to be read.
+    unreadable_inboxes: those that are not there, or may not be listed.
+  """
+  alarms = [_alarm('inbox-unreadable', f'{unreadable_inboxes} inboxes', 'fail')] if unreadable_inboxes else []
+  if unread:
+    level = 'fail' if unread > _FEW_UNREAD or 2 * unread > of else 'warn'
+    alarms.append(_alarm('input-unread', f'{unread} of {of} were not read to their end', level))
+  return alarms
+
+
+def alarms_of_run(record: Mapping[str, Any]) -> list[Alarm]:
+  """Those of a run that is no night: of rows, since it does not keep books of files.
+
+  Args:
+    record: with `rows` by status, `reasons` and `duplicates`.
+  """
+  reasons = record['reasons']
+  unread = sum(reasons.get(reason, 0) for reason in UNREAD)
+  clashes = uid_alarms(record['duplicates'], (), 'warn')
+  return failure_alarms(reasons) + unread_alarms(unread, sum(record['rows'].values())) + clashes
+
+
+def tell(alarms: Iterable[Mapping[str, str]]) -> None:
+  """Says what is off, a line for each alarm."""
+  for alarm in alarms:
+    detail = f' ({alarm["detail"]})' if alarm.get('detail') else ''
+    emit('alarm', f'{alarm["level"]}: {alarm["code"]}{detail}', alarm=alarm['code'], severity=alarm['level'])
+
+
+def end_of_run(record: Mapping[str, Any]) -> Exit:
+  """Tells the alarms of a run that is no night; how it ends."""
+  alarms = alarms_of_run(record)
+  tell(alarms)
+  return Exit.ALARM if has_failed(alarms) else Exit.DONE
 
 
 def _alarm(code: str, detail: str, level: str) -> Alarm:

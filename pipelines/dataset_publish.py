@@ -16,7 +16,7 @@ from pipelines.near_duplicates import near_duplicate_rows, summary
 from pipelines.publish import part_name, publish_crosswalk, publish_folder, with_role
 from pipelines.run_record import now, summarise, versions, write_record
 from pipelines.schemas import NEAR_DUPLICATES, read_columns, write_table
-from pipelines.staging import FOLDER, ShardResult, choose_results, total_counts
+from pipelines.staging import FOLDER, ShardResult, check_failures, choose_results, total_counts
 from transforms import storage
 from transforms.duplicates import DuplicateCounts
 from transforms.near_duplicates import NearDuplicates
@@ -68,6 +68,7 @@ def publish_dataset(
     The path of the record.
   """
   chosen = choose_results(results)
+  check_failures(chosen, [run.staging])
   pairs = near_duplicate_rows(near, chosen)
   record = _describe(run, chosen) | {
     'duplicates': asdict(duplicates),

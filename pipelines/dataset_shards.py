@@ -147,12 +147,15 @@ class ShardWriter:
 
 
 def write_dataset_shard(
-  shard: Shard, fingerprint: str, folder: str, annotator: Annotator, pseudonyms: Pseudonyms
+  shard: Shard, fingerprint: str, folder: str, annotator: Annotator, pseudonyms: Pseudonyms, *, careful: bool = False
 ) -> ShardResult:
-  """Reads, decodes, labels, splits and writes one shard under unique names."""
+  """Reads, decodes, labels, splits and writes one shard under unique names.
+
+  With `careful`, each source is decoded in another process, since an earlier attempt was killed.
+  """
   listed = 0
   with ShardWriter(folder, shard.number, annotator, pseudonyms) as writer:
-    for batch in read_shard(shard, annotator.spec.decode, SAMPLES_PER_SHARD):
+    for batch in read_shard(shard, annotator.spec.decode, SAMPLES_PER_SHARD, careful=careful):
       listed += batch.listed
       for source in batch.sources:
         writer.add(source)

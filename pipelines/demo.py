@@ -78,9 +78,9 @@ def run(options: DemoOptions, beam_args: Sequence[str]) -> Exit:
   export = write_synthetic_export(root, SyntheticOptions(patients=options.patients, seed=options.seed))
   places = Places(str(root))
   create_key(places.key)
-  _run_jobs(export, places, options, beam_args)
+  code = _run_jobs(export, places, options, beam_args)
   print(summary(places))
-  return Exit.DONE
+  return code
 
 
 def _make_room(root: pathlib.Path, overwrite: bool) -> None:
@@ -94,9 +94,10 @@ def _make_room(root: pathlib.Path, overwrite: bool) -> None:
   shutil.rmtree(root)
 
 
-def _run_jobs(export: SyntheticExport, places: Places, options: DemoOptions, beam_args: Sequence[str]) -> None:
+def _run_jobs(export: SyntheticExport, places: Places, options: DemoOptions, beam_args: Sequence[str]) -> Exit:
+  """Runs the jobs; the worst of their exits."""
   inbox = (str(export.inbox),)
-  ingest.run(
+  ingested = ingest.run(
     IngestOptions(
       input=inbox,
       output=places.dataset,
@@ -112,7 +113,7 @@ def _run_jobs(export: SyntheticExport, places: Places, options: DemoOptions, bea
   )
   train.run(TrainJobOptions(dataset=places.dataset, bundle=places.bundle, epochs=_EPOCHS, seed=options.seed), ())
   evaluate.run(EvaluateOptions(dataset=places.dataset, bundle=places.bundle, output=places.evaluation), ())
-  score.run(
+  scored = score.run(
     ScoreOptions(
       input=inbox,
       bundle=(places.bundle,),
@@ -122,6 +123,7 @@ def _run_jobs(export: SyntheticExport, places: Places, options: DemoOptions, bea
     ),
     beam_args,
   )
+  return max(ingested, scored)
 
 
 def summary(places: Places) -> str:

@@ -38,6 +38,10 @@ class TooManyRejects(Exception):  # noqa: N818 - named like its exit code
   """More rejects than --max_reject_ratio allows; what is right is published nevertheless."""
 
 
+class TooManyFailures(Exception):  # noqa: N818 - named like its twin
+  """radbeam failed on more images than can be a few odd ones; nothing is published."""
+
+
 class Locked(Exception):  # noqa: N818 - named like its exit code
   """Another run is at work on the same output."""
 
@@ -56,6 +60,7 @@ _EXITS: Final = {
   'DatasetError': Exit.USAGE,
   'NetworkError': Exit.USAGE,
   'ClusterError': Exit.USAGE,
+  'TooManyFailures': Exit.CRASHED,
   'TrainingError': Exit.CRASHED,
   'WorkerLostError': Exit.CRASHED,
 }

@@ -51,10 +51,17 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-  """The files that can be worked on, and those that are left for the next run."""
+  """The files that can be worked on, and those that are left for the next run.
+
+  Attributes:
+    settled: by inbox.
+    waiting: files that are still being written.
+    unreadable: inboxes that may not be listed, or are not there.
+  """
 
   settled: tuple[tuple[Input, tuple[StoredFile, ...]], ...]
   waiting: int
+  unreadable: int = 0
 
   def files(self, pseudonyms: Pseudonyms) -> list[InboxFile]:
     """The settled files under their ids."""
@@ -114,9 +121,17 @@ def _unchanged_since(file: StoredFile, now: float) -> float:
   return changed if changed <= now else now
 
 
-def _without(inbox: Sequence[Input], found: Iterable[Sequence[StoredFile]], waiting: Collection[str]) -> Listing:
+def _without(inbox: Sequence[Input], found: Sequence[Sequence[StoredFile]], waiting: Collection[str]) -> Listing:
   settled = [tuple(file for file in files if file.path not in waiting) for files in found]
-  return Listing(tuple(zip(inbox, settled, strict=True)), len(waiting))
+  unreadable = sum(map(_is_unreadable, inbox, found))
+  return Listing(tuple(zip(inbox, settled, strict=True)), len(waiting), unreadable)
+
+
+def _is_unreadable(given: Input, found: Sequence[StoredFile]) -> bool:
+  """Whether an inbox says nothing of what is in it: one that is empty is readable."""
+  if not found:
+    return not storage.exists(given.path) and storage.is_local(given.path)
+  return any(file.problem and file.path == given.path for file in found)
 
 
 def _marked(inbox: Sequence[Input], found: Sequence[Sequence[StoredFile]], marker: str) -> Listing:
@@ -148,7 +163,7 @@ def _crc_of(file: InboxFile) -> str:
     return file.file.crc32c
   try:
     return storage.crc32c_of(file.file.path)
-  except (FileNotFoundError, PermissionError):  # its row says so
+  except OSError:  # its row says so
     return ''
 
 

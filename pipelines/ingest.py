@@ -12,6 +12,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow.parquet as pq
 
+from pipelines.alarms import end_of_run
 from pipelines.beam_options import make_runner, pipeline_options, runs_here, waits
 from pipelines.crosswalk import staging_folder
 from pipelines.dataset_ids import rename_images
@@ -20,13 +21,13 @@ from pipelines.dataset_shards import Annotator, DatasetSpec, write_dataset_shard
 from pipelines.duplicates import FlagDuplicates, table_of
 from pipelines.exits import Exit, UsageError
 from pipelines.keys import key_path, read_site_key
-from pipelines.launch import check_rejects, config_of, decode_options, inputs_or_record, report_clashes, report_listing
+from pipelines.launch import check_rejects, config_of, decode_options, inputs_or_record, report_listing
 from pipelines.near_duplicates import FindNearDuplicates
 from pipelines.options import IngestOptions
 from pipelines.progress import shard_progress
 from pipelines.run_record import code_version, new_run_id, now
 from pipelines.schemas import INDEX
-from pipelines.staging import ShardResult, digest_of, find_finished, write_marker
+from pipelines.staging import ShardResult, digest_of, find_finished, start_shard, write_marker
 from transforms import storage
 from transforms.concurrency import usable_cores
 from transforms.features_alone_beam import AnalyzeFeaturesAlone
@@ -212,7 +213,10 @@ class _WriteShard(beam.DoFn):
     fingerprint = hashlib.sha256(f'{shard.fingerprint}{self._digest}'.encode()).hexdigest()
     result = find_finished(self._staging, shard.number, fingerprint)
     if result is None:
-      result = write_dataset_shard(shard, fingerprint, self._staging, self._annotator, self._pseudonyms)
+      careful = not start_shard(self._staging, fingerprint)
+      result = write_dataset_shard(
+        shard, fingerprint, self._staging, self._annotator, self._pseudonyms, careful=careful
+      )
       write_marker(self._staging, result)
     yield result
 
@@ -247,13 +251,14 @@ def _finish(options: IngestOptions, dataset: DatasetRun) -> Exit:
   sources, rows = record['sources']['written'], record['rows']
   _LOG.info('%d sources, rows %s; images: %s -> %s', sources, rows, counts, options.output)
   _warn(record['duplicates'])
-  check_rejects(record, options.max_reject_ratio)
-  return Exit.DONE
+  code = end_of_run(record)
+  if code == Exit.DONE:  # what is most urgent to know decides
+    check_rejects(record, options.max_reject_ratio)
+  return code
 
 
 def _warn(duplicates: Mapping[str, int]) -> None:
-  """Says what is wrong with a dataset in which the same image stands twice, or two images have one UID."""
-  report_clashes(duplicates, _LOG)
+  """Says what is wrong with a dataset in which the same image stands twice."""
   if duplicates['groups_across_splits']:
     _LOG.warning(
       '%d image(s) stand in more than one split, each under several patients: the test split is not independent; '

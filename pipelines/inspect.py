@@ -33,6 +33,7 @@ from transforms.errors import InputError
 from transforms.file_names import kind_of
 from transforms.identifiers import Pseudonyms, read_key
 from transforms.inputs import Input, list_input
+from transforms.listed_files import open_listed
 from transforms.preprocess import PreprocessSpec
 from transforms.raster import encode_png
 from transforms.read import read_contents
@@ -124,7 +125,7 @@ def _contents(inspector: _Inspector, given: Input) -> Iterator[tuple[int, Conten
   """All sources, numbered from 1 in the order of the listing."""
   limits = inspector.decode.limits
   batches = list_input(given, limits)
-  contents = (content for batch in batches for content in read_contents(batch, storage.open_read, limits))
+  contents = (content for batch in batches for content in read_contents(batch, open_listed, limits))
   for number, content in enumerate(contents, 1):
     yield number, content
     content.drop()

@@ -37,16 +37,21 @@ def found_inputs(paths: Sequence[str], flag: str = '--input') -> list[Input]:
   return inputs
 
 
-def existing_inputs(paths: Sequence[str], flag: str) -> list[Input]:
+def existing_inputs(paths: Sequence[str], flag: str, *, any_of_them: bool = False) -> list[Input]:
   """The inputs with their names in ids, whether they hold a file or none.
+
+  Args:
+    paths: where to look.
+    flag: that they were given by.
+    any_of_them: whether it is enough that one is there: of several mounts one may have gone.
 
   Raises:
     UsageError: if one of them does not exist.
   """
   distinct = list(dict.fromkeys(path.rstrip('/') or '/' for path in paths))
-  for path in distinct:
-    if not storage.exists(path) and next(storage.list_files(path), None) is None:
-      raise UsageError(f'{flag} {path} does not exist; name a file, a folder, or a glob that matches something')
+  missing = [path for path in distinct if not storage.exists(path) and not next(storage.list_files(path), None)]
+  if missing and not (any_of_them and len(missing) < len(distinct)):
+    raise UsageError(f'{flag} {missing[0]} does not exist; name a file, a folder, or a glob that matches something')
   return name_inputs(distinct)
 
 
@@ -126,16 +131,6 @@ def reject_ratio(rows: Mapping[str, int]) -> float:
   """Rejected rows among those that are images or should have been."""
   considered = sum(rows.values()) - rows.get('skipped', 0)
   return rows.get('rejected', 0) / considered if considered else 0.0
-
-
-def report_clashes(duplicates: Mapping[str, int], log: logging.Logger) -> None:
-  """Says that different images came under one SOP Instance UID, where some did."""
-  if duplicates['uid_clashes']:
-    log.warning(
-      '%d different image(s) share their SOP Instance UID with another; each is kept, under an id of UID and pixels: '
-      'see the flag uid-clash',
-      duplicates['uid_clashes'],
-    )
 
 
 def report_listing(inputs: Iterable[Input], limits: Limits, log: logging.Logger) -> None:

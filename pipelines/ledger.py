@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple
 
-from pipelines.run_record import read_record, recorded_runs
+from pipelines.run_record import code_version, read_record, recorded_runs
 from transforms import storage
 
 _LOG = logging.getLogger('radbeam.ledger')
@@ -38,6 +38,9 @@ class Entry:
     model: name and version; skip_digest: of the model and of all else that decides a row.
     fingerprint: the store's, when the file was listed.
     rejected: whether there is a rejected row of it.
+    failed: whether there is a row of it on which radbeam itself failed.
+    unread: whether it was not read to its end, and so is not done.
+    code_version: of the radbeam that wrote the rows; '' of records that do not say.
   """
 
   run_id: str
@@ -49,6 +52,9 @@ class Entry:
   fingerprint: str
   crc32c: str
   rejected: bool
+  failed: bool = False
+  unread: bool = False
+  code_version: str = ''
 
   @property
   def content(self) -> Content:
@@ -57,16 +63,25 @@ class Entry:
 
 
 _COLUMNS: Final = tuple(field.name for field in fields(Entry))
+_NEWER: Final = {'failed': False, 'unread': False, 'code_version': ''}  # columns that older snapshots do not have
 
 
 class Ledger:
   """Answers whether a file is done, and by whom."""
 
-  def __init__(self, entries: Iterable[Entry] = (), runs: Iterable[str] = ()) -> None:
+  def __init__(self, entries: Iterable[Entry] = (), runs: Iterable[str] = (), code_version: str = '') -> None:
+    """Takes the entries of past slices.
+
+    Args:
+      entries: of all records.
+      runs: that have a record.
+      code_version: of this radbeam.
+    """
     self.runs: set[str] = set(runs)
     self.entries: list[Entry] = []
     self._crcs: dict[tuple[str, int, str], str] = {}
-    self._done: dict[tuple[Content, str], bool] = {}
+    self._code_version = code_version
+    self._done: dict[tuple[Content, str], Entry] = {}
     self._first_dates: dict[Content, str] = {}
     self._latest: dict[tuple[str, str], str] = {}
     for entry in sorted(entries, key=lambda entry: entry.run_id):
@@ -74,24 +89,32 @@ class Ledger:
 
   def _add(self, entry: Entry) -> None:
     self.entries.append(entry)
+    if entry.run_date:
+      self._latest[entry.path_id, entry.model] = entry.run_id
+    if entry.unread:  # and whatever is known of its content may not be so any more
+      return
     if entry.crc32c:  # what could not be read may be readable by now
       self._crcs[entry.path_id, entry.size_bytes, entry.fingerprint] = entry.crc32c
     if entry.run_date:
-      self._done[entry.content, entry.skip_digest] = entry.rejected
+      self._done[entry.content, entry.skip_digest] = entry
       self._first_dates.setdefault(entry.content, entry.run_date)
-      self._latest[entry.path_id, entry.model] = entry.run_id
 
   def crc_of(self, path_id: str, size_bytes: int, fingerprint: str) -> str:
     """The checksum of a file that has not changed since it was listed; '' if that is not known."""
     return self._crcs.get((path_id, size_bytes, fingerprint), '')
 
   def is_done(self, content: Content, skip_digest: str) -> bool:
-    """Whether this content was scored by this model and configuration; rejected counts as well."""
-    return (content, skip_digest) in self._done
+    """Whether this content was scored by this model and configuration; rejected counts as well.
+
+    What radbeam itself failed on is done for the version that failed.
+    """
+    entry = self._done.get((content, skip_digest))
+    return entry is not None and not (entry.failed and entry.code_version != self._code_version)
 
   def is_rejected(self, content: Content, skip_digest: str) -> bool:
     """Whether it was, and the latest time with a rejected row."""
-    return self._done.get((content, skip_digest), False)
+    entry = self._done.get((content, skip_digest))
+    return entry is not None and entry.rejected
 
   def first_date(self, content: Content) -> str | None:
     """The day under which this content was first scored, by whichever model; None if it never was."""
@@ -116,6 +139,7 @@ def entries_of(record: Mapping[str, Any]) -> Iterator[Entry]:
       run_date='' if record['job'] == 'nightly' else record['run_date'],
       model=f'{model.get("name")}-{model.get("version")}',
       skip_digest=record['skip_digest'],
+      code_version=record.get('versions', {}).get('radbeam', ''),
       **entry,
     )
 
@@ -126,7 +150,7 @@ def load_ledger(output: str) -> Ledger:
   runs = set(recorded_runs(output))
   for run_id in sorted(runs - known):
     entries.extend(entries_of(read_record(output, run_id)))
-  return Ledger(entries, runs)
+  return Ledger(entries, runs, code_version())
 
 
 def save_ledger(output: str) -> None:
@@ -170,6 +194,8 @@ def _from_parquet(data: bytes) -> tuple[set[str], list[Entry]]:
   import pyarrow.parquet as pq
 
   table = pq.read_table(io.BytesIO(data))
-  columns = [table[name].to_pylist() for name in _COLUMNS]
+  known = set(table.column_names)
+  older = {name: [value] * len(table) for name, value in _NEWER.items() if name not in known}
+  columns = [older[name] if name in older else table[name].to_pylist() for name in _COLUMNS]
   runs = set(json.loads(table.schema.metadata[_RUNS]))
   return runs, [Entry(*values) for values in zip(*columns, strict=True)]

@@ -5,9 +5,11 @@ Only called under the lock, so that nobody else is at work on it.
 
 import json
 import posixpath
+import uuid
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pipelines.events import emit
 from pipelines.inbox import InboxFile
@@ -18,13 +20,16 @@ from pipelines.run_record import RUNS
 from pipelines.staging import FOLDER, START_FILE
 from transforms import storage
 
+_ATTEMPT: Final = 'attempt-'
+
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-  """A slice that was begun: its staging folder, and what `start_run` noted there."""
+  """A slice that was begun: its staging folder, what `start_run` noted there, and how often it was tried."""
 
   staging: str
   start: Mapping[str, Any]
+  attempts: int = 1
 
   @property
   def run_id(self) -> str:
@@ -42,8 +47,18 @@ def find_leftovers(output: str) -> list[Leftover]:
   """The begun slices of earlier nights."""
   files = storage.list_files(staging_of_nights(output))
   starts = [file.path for file in files if posixpath.basename(file.path) == START_FILE]
-  found = [Leftover(posixpath.dirname(path), json.loads(storage.read_bytes(path))) for path in starts]
+  tries = Counter(posixpath.dirname(file.path) for file in files if posixpath.basename(file.path).startswith(_ATTEMPT))
+  found = [_leftover(posixpath.dirname(path), json.loads(storage.read_bytes(path)), tries) for path in starts]
   return sorted(found, key=lambda leftover: leftover.run_id)
+
+
+def _leftover(staging: str, start: Mapping[str, Any], tries: Mapping[str, int]) -> Leftover:
+  return Leftover(staging, start, tries[staging])
+
+
+def note_attempt(staging: str) -> None:
+  """Notes that the work of a slice begins, so that one that never comes to its end does not hold up the others."""
+  storage.write_note(storage.join(staging, f'{_ATTEMPT}{uuid.uuid4().hex}'))
 
 
 def take_over(

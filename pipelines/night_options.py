@@ -64,6 +64,7 @@ class NightlyOptions(WatchOptions):
   batch_size: int = BATCH_SIZE_OF_SCORING.field()
   deterministic: bool = DETERMINISTIC.field()
   only_failed: bool = Flag('score again what was rejected, and nothing else', False).field()
+  retry_rejected: bool = Flag('score again what was rejected, after what is new', False).field()
   done_by: Literal['model', 'any'] = Flag(
     'which earlier scores make a file done: of this model and configuration, or of any', 'model'
   ).field()

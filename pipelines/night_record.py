@@ -5,7 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipelines.alarms import drift_alarms, drift_figures, has_failed, volume_alarms, volume_figures
+from pipelines.alarms import (
+  drift_alarms,
+  drift_figures,
+  failure_alarms,
+  has_failed,
+  unread_alarms,
+  volume_alarms,
+  volume_figures,
+)
 from pipelines.exits import Exit
 from pipelines.launch import reject_ratio
 from pipelines.night import Found, Night
@@ -57,7 +65,7 @@ def add_up(slices: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
 
 
 def watched(
-  night: Night, found: Found, slices: Iterable[Mapping[str, Any]], last: Iterable[Mapping[str, Any]]
+  night: Night, found: Found, slices: Sequence[Mapping[str, Any]], last: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
   """What tells whether something is off: statistics, drift, volume, and the alarms that come of them.
 
@@ -72,13 +80,21 @@ def watched(
   sketches = [record.get('statistics', {}) for record in of_model]
   statistics = merge(sketch for sketch in sketches if sketch.get('bins') == BINS)
   drift = drift_figures(night.bundle, statistics, options, night.pseudonyms.fingerprint)
-  alarms = drift_alarms(drift, options)
+  alarms = [*_reading_alarms(found, slices), *drift_alarms(drift, options)]
   figures = {'statistics': reported(statistics), 'drift': drift}
   if _is_usual(options):
     volume = volume_figures(found.work.unseen, last, options.run_date)
     alarms += volume_alarms(volume, options)
     figures['volume'] = volume
   return figures | {'alarms': alarms}
+
+
+def _reading_alarms(found: Found, slices: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+  """What was not read, and what was not decoded although it should have been."""
+  entries = [entry for record in slices for entry in record.get('entries', ())]
+  unread = sum(entry.get('unread', False) for entry in entries)
+  failed = failure_alarms(add_up(slices)['reasons'])
+  return failed + unread_alarms(unread, len(entries), found.listing.unreadable)
 
 
 def _is_usual(options: NightlyOptions) -> bool:
@@ -126,6 +142,7 @@ def night_record(
       'waiting': found.listing.waiting,
       'left': found.left,
       'gone': work.gone,
+      'unread': sum(entry.get('unread', False) for record in slices for entry in record.get('entries', ())),
     },
     **add_up(slices),
     'touched': [entry_of(file) | {'rejected': False} for file in work.touched],

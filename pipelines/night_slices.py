@@ -2,20 +2,22 @@
 
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pipelines.events import emit
 from pipelines.inbox import as_inputs
 from pipelines.ledger import Ledger
 from pipelines.lock import Lock
 from pipelines.night import Night
-from pipelines.night_leftovers import Leftover, staging_of_nights, take_over
+from pipelines.night_leftovers import Leftover, note_attempt, staging_of_nights, take_over
 from pipelines.night_work import Slice, Work, entry_of
 from pipelines.run_record import now
 from pipelines.score_record import predictions_folder
 from pipelines.score_run import Scoring, execute, scoring_of
 from pipelines.staging import digest_of, start_run
 from transforms import storage
+
+_MOST_ATTEMPTS: Final = 1  # the second one decodes with care, and so should come to its end; a third may wait
 
 
 def score_slices(
@@ -70,10 +72,11 @@ def deadline_of(time_of_day: str | None, started: datetime.datetime) -> datetime
 def _begun_and_new(
   night: Night, scoring: Scoring, work: Work, leftovers: Sequence[Leftover], ledger: Ledger
 ) -> Iterator[tuple[str, Mapping[str, Any], Slice]]:
-  """The slices with their staging folders, those first that a killed run began."""
+  """The slices with their staging folders: what a killed run began, what is new, and what has killed several runs."""
   begun = take_over(leftovers, work.wanted, scoring.config_digest)
   for leftover, cut in begun:
-    yield leftover.staging, leftover.start, cut
+    if leftover.attempts <= _MOST_ATTEMPTS:
+      yield leftover.staging, leftover.start, cut
   taken = {file for _, cut in begun for file in cut.files}
   for number, cut in enumerate(night.cut([one for one in work.wanted if one[1] not in taken])):
     run_id = f'{night.run_id}-s{number:04d}'
@@ -88,12 +91,16 @@ def _begun_and_new(
       'files': entries,
     }
     yield storage.join(staging_of_nights(night.options.output), run_id), new, cut
+  for leftover, cut in begun:
+    if leftover.attempts > _MOST_ATTEMPTS:
+      yield leftover.staging, leftover.start, cut
 
 
 def _score_slice(
   night: Night, scoring: Scoring, number: int, staging: str, new: Mapping[str, Any], cut: Slice
 ) -> dict[str, Any]:
   start = start_run(staging, new)
+  note_attempt(staging)
   columns = scoring.columns(
     start['run_id'], datetime.datetime.fromisoformat(start['started']), start['supersedes_run_id']
   )

@@ -102,7 +102,7 @@ def _is_wanted(content: Content, ledger: Ledger, skip_digest: str, options: Nigh
       return False
   if options.only_failed:
     return ledger.is_rejected(content, skip_digest)
-  if options.overwrite:
+  if options.overwrite or (options.retry_rejected and ledger.is_rejected(content, skip_digest)):
     return True
   if options.done_by == 'any' and not options.backfill:
     return ledger.first_date(content) is None

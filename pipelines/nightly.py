@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from model.bundle import load_bundle
-from pipelines.alarms import VOLUME_NIGHTS, uid_alarms
+from pipelines.alarms import VOLUME_NIGHTS, tell, uid_alarms
 from pipelines.bundle_pointer import current_bundle
 from pipelines.events import emit, name_run
 from pipelines.exits import Exit, NothingToDo
@@ -50,7 +50,7 @@ def run(options: NightlyOptions, beam_args: Sequence[str]) -> Exit:
   bundle = load_bundle(current_bundle(options.bundle))
   bundle.verify()
   decode = decode_options(options, bundle.spec)
-  inbox = existing_inputs(options.inbox, '--inbox')
+  inbox = existing_inputs(options.inbox, '--inbox', any_of_them=True)
   if options.dry_run:
     return _dry_run(Night(options, beam_args, '', started, inbox, bundle, decode, _any_pseudonyms(options)))
   pseudonyms = Pseudonyms(read_site_key(key_path(options.pseudonym_key_file)))
@@ -146,7 +146,7 @@ def _finish(night: Night, found: Found, published: Sequence[str], lock: Lock) ->
     studies = _publish_studies(night) if slices else []
   totals = add_up(slices)
   figures = watched(night, found, slices, last_nights(output, 2 * VOLUME_NIGHTS))
-  figures['alarms'] += uid_alarms(totals['duplicates'], studies, options)
+  figures['alarms'] += uid_alarms(totals['duplicates'], studies, options.uid_alarm)
   state = state_of(totals, found, bool(slices), options.max_reject_ratio, figures['alarms'])
   record = night_record(night, found, slices, state, lock.recovered) | figures
   record |= {'studies': studies, 'study_rule': options.study_rule, 'seconds': night.timings.seconds}
@@ -173,9 +173,7 @@ def _report(night: Night, record: Mapping[str, Any]) -> None:
   if night.options.metrics_file:
     write_metrics(night.options.metrics_file, record)
   figures = figures_of(record)
-  for alarm in figures.alarms:
-    detail = f' ({alarm.detail})' if alarm.detail else ''
-    emit('alarm', f'{alarm.level}: {alarm.code}{detail}', alarm=alarm.code, severity=alarm.level)
+  tell(record['alarms'])
   fields = summary_fields(figures)
   night.timings.describe_run({'run_id': night.run_id, **fields})
   left = record['inbox']['left'] + record['inbox']['waiting']

@@ -67,6 +67,7 @@ MANNERS: Final = frozenset(
     'log_format',
     'log_file',
     'only_failed',
+    'retry_rejected',
     'done_by',
     'backfill',
     'settle_seconds',

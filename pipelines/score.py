@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from model.bundle import Bundle, load_bundle
 from model.intended_use import OUTSIDE, REASONS
+from pipelines.alarms import end_of_run
 from pipelines.beam_options import waits
 from pipelines.exits import Exit, UsageError
-from pipelines.launch import check_rejects, decode_options, inputs_or_record, report_clashes, report_listing
+from pipelines.launch import check_rejects, decode_options, inputs_or_record, report_listing
 from pipelines.options import ScoreOptions
 from pipelines.run_record import by_model, new_run_id, now, read_record, recorded_runs
 from pipelines.score_record import ScoreRun
@@ -43,10 +44,11 @@ def run(options: ScoreOptions, beam_args: Sequence[str]) -> Exit:
     sources, rows = part['sources']['written'], part['rows']
     _LOG.info('%d sources, rows %s -> %s/%s', sources, rows, options.output, part['predictions'])
     _report_outside(part['quality'])
-  report_clashes(parts[0]['duplicates'], _LOG)  # the models were fed the same pixels
-  for part in parts:
-    check_rejects(part, options.max_reject_ratio)
-  return Exit.DONE
+  code = max(end_of_run(part) for part in parts)
+  if code == Exit.DONE:  # what is most urgent to know decides
+    for part in parts:
+      check_rejects(part, options.max_reject_ratio)
+  return code
 
 
 def load_bundles(paths: Sequence[str]) -> list[Bundle]:

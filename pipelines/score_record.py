@@ -120,7 +120,17 @@ def _joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def with_outcomes(further: dict[str, Any], results: Sequence[Sequence[ShardResult]]) -> dict[str, Any]:
-  """Says of each entry, where there are some, whether it has a row that some model has rejected."""
-  rejected = {file_id for of_model in results for result in of_model for file_id in result.rejected_files}
-  entries = [entry | {'rejected': entry['path_id'] in rejected} for entry in further.get('entries', ())]
+  """Says of each entry, where there are some, what became of it by some model.
+
+  Whether it has a rejected row, one on which radbeam failed, and whether it was not read to its end.
+  """
+  every = [result for of_model in results for result in of_model]
+  ids = {
+    'rejected': {file_id for result in every for file_id in result.rejected_files},
+    'failed': {file_id for result in every for file_id in result.failed_files},
+    'unread': {file_id for result in every for file_id in result.unread_files},
+  }
+  entries = [
+    entry | {name: entry['path_id'] in files for name, files in ids.items()} for entry in further.get('entries', ())
+  ]
   return further | ({'entries': entries} if entries else {})

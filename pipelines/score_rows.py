@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,9 +15,10 @@ from pipelines.crosswalk import stage_crosswalk
 from pipelines.schemas import PREDICTIONS, SCHEMA_VERSION, write_table
 from pipelines.staging import RowCounts, ShardResult, StagedFile, StagedWriter, counted, write_marker
 from transforms import storage
+from transforms.boundary import INTERNAL
 from transforms.decode import DecodeOptions
 from transforms.elements import Frame, Pixels, Source
-from transforms.errors import InputError
+from transforms.errors import UNREAD, InputError
 from transforms.identifiers import Pseudonyms
 from transforms.inputs import file_name
 from transforms.read_beam import read_shard
@@ -104,13 +105,21 @@ class RowsOf:
 
 
 def decode_shard(
-  shard: Shard, options: DecodeOptions, pseudonyms: Pseudonyms, crosswalk: str
+  shard: Shard, options: DecodeOptions, pseudonyms: Pseudonyms, crosswalk: str, *, careful: bool = False
 ) -> Iterator[tuple[ShardRow, Pixels | None] | ShardEnd]:
-  """Reads and decodes a shard: its rows, with pixels for those to be scored, then its end."""
+  """Reads and decodes a shard: its rows, with pixels for those to be scored, then its end.
+
+  Args:
+    shard: what to read.
+    options: how to decode.
+    pseudonyms: for ids.
+    crosswalk: folder of the crosswalk; '' for none.
+    careful: decode each source in another process, since an earlier attempt was killed.
+  """
   folders = {batch.archive.name for batch in shard.batches if batch.archive.kind == 'folder'}
   lines: list[CrosswalkRow] = []
   position = listed = 0
-  for batch in read_shard(shard, options):
+  for batch in read_shard(shard, options, careful=careful):
     listed += batch.listed
     for source, content_sha256, frame in _frames(batch.sources):
       row = image_row(source, content_sha256, frame, pseudonyms)
@@ -161,7 +170,7 @@ def write_predictions(end: ShardEnd, rows: Sequence[ShardRow], model: RowsOf) ->
     write_table(file, counted(_observed(lines, ordered, sketch, flags), counts), PREDICTIONS)
   files = (staged.describe(PREDICTIONS_ROLE), *(end.crosswalk if model.number == 0 else ()))
   written = len({row.row.source_id for row in ordered})
-  rejected = {row.file_id for row in ordered if model.of(row)[0].status == 'rejected'}
+  told = [(row.file_id, model.of(row)[0]) for row in ordered]
   result = ShardResult(
     end.shard,
     model.fingerprint(end.fingerprint),
@@ -169,13 +178,20 @@ def write_predictions(end: ShardEnd, rows: Sequence[ShardRow], model: RowsOf) ->
     end.listed,
     written,
     tuple(sorted(counts.items())),
-    tuple(sorted(rejected)),
+    _files(told, lambda row: row.status == 'rejected'),
     sketch.to_json(),
     tuple(sorted(flags.items())),
     model.number,
+    _files(told, lambda row: row.reason == INTERNAL),
+    _files(told, lambda row: row.reason in UNREAD),
   )
   write_marker(model.staging, result)
   return result
+
+
+def _files(rows: Iterable[tuple[str, ImageRow]], which: Callable[[ImageRow], bool]) -> tuple[str, ...]:
+  """The ids of the files that have such a row."""
+  return tuple(sorted({file_id for file_id, row in rows if which(row)}))
 
 
 def _observed(

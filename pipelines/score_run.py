@@ -29,7 +29,7 @@ from pipelines.run_record import code_version, commit_record
 from pipelines.score_record import ScoreRun, score_record
 from pipelines.score_rows import PREDICTIONS_ROLE, RowsOf, RunColumns
 from pipelines.score_shards import ScoreShards, ScoreSpec
-from pipelines.staging import FOLDER, ShardResult, choose_results, digest_of
+from pipelines.staging import FOLDER, ShardResult, check_failures, choose_results, digest_of
 from transforms import storage
 from transforms.concurrency import usable_cores
 from transforms.decode import DecodeOptions
@@ -200,6 +200,7 @@ def build(
       publish_predictions,
       *(beam.pvalue.AsIter(model.results) for model in flagged),
       duplicates=beam.pvalue.AsSingleton(flagged[0].counts),  # the models were fed the same pixels
+      staging=(spec.staging, *(model.staging for model in spec.models)),
     )
   )
 
@@ -216,18 +217,25 @@ def _is_of(result: ShardResult, model: int) -> bool:
   return result.model == model
 
 
-def publish_predictions(score_run: ScoreRun, *results: Iterable[ShardResult], duplicates: DuplicateCounts) -> str:
+def publish_predictions(
+  score_run: ScoreRun, *results: Iterable[ShardResult], duplicates: DuplicateCounts, staging: Iterable[str] = ()
+) -> str:
   """Publishes the files of a run, then its record; safe to run again.
 
   Args:
     score_run: whose models are in the same order.
     results: of the shards, for each model.
     duplicates: among the images.
+    staging: folders of unfinished work, which begins again where radbeam failed on too many images.
 
   Returns:
     The path of the record.
+
+  Raises:
+    TooManyFailures: if radbeam itself failed on more than a few images.
   """
   chosen = [choose_results(of_model) for of_model in results]
+  check_failures(chosen[0], staging)
   record = score_record(score_run, chosen, duplicates)
   for columns, of_model in zip(score_run.models, chosen, strict=True):
     files = [

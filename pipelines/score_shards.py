@@ -17,7 +17,7 @@ from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from model.handler import BundlesModelHandler, HandlerOptions
 from pipelines.keys import read_site_key
 from pipelines.score_rows import RowsOf, ShardEnd, ShardRow, decode_shard, with_predictions, write_predictions
-from pipelines.staging import ShardResult, find_finished
+from pipelines.staging import ShardResult, find_finished, start_shard
 from transforms.decode import DecodeOptions
 from transforms.identifiers import Pseudonyms
 from transforms.shards import Shard
@@ -86,7 +86,8 @@ class _DecodeShard(beam.DoFn):
     if len(finished) == len(spec.models):
       yield from (beam.pvalue.TaggedOutput(_FINISHED, result) for result in finished)
       return
-    for item in decode_shard(shard, spec.decode, self._pseudonyms, spec.crosswalk):
+    is_first = start_shard(spec.staging, spec.models[0].fingerprint(shard.fingerprint))
+    for item in decode_shard(shard, spec.decode, self._pseudonyms, spec.crosswalk, careful=not is_first):
       if isinstance(item, ShardEnd):
         yield beam.pvalue.TaggedOutput(_REST, item)
       elif item[1] is None:

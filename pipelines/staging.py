@@ -12,14 +12,20 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
+from pipelines.exits import TooManyFailures
 from transforms import storage
+from transforms.boundary import INTERNAL
 from transforms.statistics import Statistics
 
 _LOG = logging.getLogger('radbeam.staging')
 FOLDER = '.staging'
+FEW_FAILURES: Final = 20
+FEW_FAILURES_RATIO: Final = 0.001
 START_FILE = 'run.json'  # in a run's folder there: which run the work belongs to
+
+_FILE_IDS: Final = ('rejected_files', 'failed_files', 'unread_files')
 
 RowKey = tuple[str, str, str, str]  # status, reason, split, label (as given, or as predicted); '' where there is none
 RowCounts = Counter[RowKey]
@@ -44,6 +50,8 @@ class ShardResult:
     listed: sources that the listings promise; written: distinct `source_id` in the rows.
     counts: rows by (status, reason, split, label), '' where there is none.
     rejected_files: ids of the files below the inputs that have a rejected row, where a job asks for them.
+    failed_files: of these, those with a row `internal-error`.
+    unread_files: ids of the files that were not read to their end, whatever rows they have.
     statistics: a sketch of `transforms.statistics` of what was scored; empty where a job makes none.
     quality: scored rows by quality flag, but for duplicates and clashes of UIDs, which are known only after all shards.
     model: which of the models of a run of scoring these rows are of; each has results of its own.
@@ -59,6 +67,8 @@ class ShardResult:
   statistics: Statistics = field(default_factory=dict, hash=False)
   quality: tuple[tuple[str, int], ...] = ()
   model: int = 0
+  failed_files: tuple[str, ...] = ()
+  unread_files: tuple[str, ...] = ()
 
   @property
   def content(self) -> tuple[object, ...]:
@@ -69,6 +79,8 @@ class ShardResult:
       self.written,
       self.counts,
       self.rejected_files,
+      self.failed_files,
+      self.unread_files,
       self.statistics,
       self.quality,
       [(f.role, f.sha256) for f in self.files],
@@ -103,6 +115,16 @@ def marker_folder(folder: str) -> str:
   return storage.join(folder, 'finished')
 
 
+def start_shard(folder: str, fingerprint: str) -> bool:
+  """Notes that a shard is being decoded.
+
+  Returns:
+    Whether this is the first attempt: an earlier one that left no marker was
+    killed, perhaps by an image, and this one had better be careful.
+  """
+  return storage.write_note(storage.join(folder, 'started', fingerprint))
+
+
 def write_marker(folder: str, result: ShardResult) -> None:
   """Says that a shard is finished: written last, after all of its files."""
   name = f'shard-{result.number:05d}-{uuid.uuid4().hex}.json'
@@ -128,9 +150,9 @@ def _is_there(file: StagedFile) -> bool:
 def _parse(values: dict[str, object]) -> ShardResult:
   files = tuple(StagedFile(**file) for file in values.pop('files'))  # type: ignore[attr-defined]
   counts = tuple((tuple(key), count) for key, count in values.pop('counts'))  # type: ignore[attr-defined]
-  rejected: tuple[str, ...] = tuple(values.pop('rejected_files', ()))  # type: ignore[arg-type]
+  ids: dict[str, tuple[str, ...]] = {name: tuple(values.pop(name, ())) for name in _FILE_IDS}  # type: ignore[arg-type]
   quality = tuple((flag, rows) for flag, rows in values.pop('quality', ()))  # type: ignore[attr-defined]
-  return ShardResult(files=files, counts=counts, rejected_files=rejected, quality=quality, **values)  # type: ignore[arg-type]
+  return ShardResult(files=files, counts=counts, quality=quality, **ids, **values)  # type: ignore[arg-type]
 
 
 def choose_results(results: Iterable[ShardResult]) -> list[ShardResult]:
@@ -171,6 +193,35 @@ def counted(rows: Iterable[Mapping[str, Any]], counts: RowCounts) -> Iterator[Ma
       row['status'], row['reason'] or '', row.get('split') or '', row.get('label') or row.get('predicted_label') or ''
     ] += 1
     yield row
+
+
+def check_failures(results: Iterable[ShardResult], staging: Iterable[str]) -> None:
+  """Makes sure that images on which radbeam failed are the exception: many are a broken program, and no result.
+
+  Args:
+    results: one for each shard.
+    staging: folders of this unfinished work; if it cannot be published, the next attempt begins again.
+
+  Raises:
+    TooManyFailures: if they are more than a few, and more than one in a thousand.
+  """
+  by_reason: Counter[str] = Counter()
+  for (_, reason, _, _), rows in total_counts(results).items():
+    by_reason[reason] += rows
+  failed, total = by_reason[INTERNAL], by_reason.total()
+  if failed > FEW_FAILURES and failed > FEW_FAILURES_RATIO * total:
+    for folder in staging:
+      _forget_finished(folder)
+    raise TooManyFailures(
+      f'radbeam itself failed on {failed} of {total} images, more than {FEW_FAILURES} and more than '
+      f'{FEW_FAILURES_RATIO:.1%}; nothing was published. Look for an installation that is broken, or another version'
+    )
+
+
+def _forget_finished(folder: str) -> None:
+  """Removes markers and notes."""
+  storage.delete_tree(marker_folder(folder))
+  storage.delete_tree(storage.join(folder, 'started'))
 
 
 def total_counts(results: Iterable[ShardResult]) -> RowCounts:

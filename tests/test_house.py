@@ -21,9 +21,15 @@ FORBIDDEN_IMPORTS: Mapping[str, tuple[str, ...]] = {
 HEAVY = ('apache_beam', 'tensorflow', 'tensorflow_transform', 'tfx_bsl', 'keras')
 # Of transforms/, all but the wrappers *_beam.py and these are pure: neither they nor what they import loads Beam
 # or TensorFlow, so that a decode worker stays small.
-IMPURE = {'transforms.storage', 'transforms.local_copies', 'transforms.inputs', 'transforms.features'}
-# The place where every error ends, and the process that tells another what it met.
-CATCH_ALLS = {'pipelines/cli.py', 'transforms/decode_worker.py'}
+IMPURE = {
+  'transforms.storage',
+  'transforms.listed_files',
+  'transforms.local_copies',
+  'transforms.inputs',
+  'transforms.features',
+}
+# The place where every error ends, and the one boundary around an image.
+CATCH_ALLS = {'pipelines/cli.py', 'transforms/boundary.py'}
 
 
 def sources(trees: Iterable[str] = TREES) -> Iterator[pathlib.Path]:

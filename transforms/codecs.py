@@ -21,7 +21,7 @@ from transforms.encapsulation import frame_bytes
 from transforms.errors import InputError
 from transforms.jpeg_colour import decode_baseline
 from transforms.native_pixels import native_frame
-from transforms.pixel_layout import Layout
+from transforms.pixel_layout import Layout, with_subsampling
 from transforms.pydicom_codecs import decode_with_pydicom
 from transforms.trace import note_step
 from transforms.transfer_syntaxes import (
@@ -76,9 +76,9 @@ def _decode(dataset: Dicom, layout: Layout, index: int, limits: Limits) -> Store
 
 def _decode_codestream(codestream: bytes, layout: Layout, limits: Limits) -> StoredValues:
   if layout.transfer_syntax == ENCAPSULATED_UNCOMPRESSED:
-    return native_frame(memoryview(codestream), 0, layout)
+    return _uncompressed_frame(codestream, layout)
   if layout.transfer_syntax == DEFLATED_FRAMES:
-    return native_frame(memoryview(_inflate(codestream, layout.frame_bytes)), 0, layout)
+    return _uncompressed_frame(_inflate(codestream, layout.frame_bytes), layout)
   _check_codestream(codestream, layout)
   if layout.transfer_syntax == JPEGBaseline8Bit:
     return decode_baseline(codestream, layout)
@@ -87,6 +87,13 @@ def _decode_codestream(codestream: bytes, layout: Layout, limits: Limits) -> Sto
   if layout.transfer_syntax in NATIVE_SYNTAXES:
     return decode_pool().decode(codestream, layout, limits)
   return decode_with_pydicom(codestream, layout)
+
+
+def _uncompressed_frame(frame: bytes, layout: Layout) -> StoredValues:
+  layout = with_subsampling(layout, len(frame))
+  if layout.is_subsampled and layout.columns % 2 == 1:
+    raise InputError('header-corrupt', f'{layout.columns} columns, {layout.photometric}')
+  return native_frame(memoryview(frame), 0, layout)
 
 
 def _native_bytes(data: bytes, layout: Layout, index: int) -> tuple[memoryview, int]:
@@ -119,7 +126,7 @@ def mask_unused_bits(values: StoredValues, bits_stored: int, high_bit: int) -> S
   """Keeps the stored bits alone, extending the sign: the others may hold overlays (PS3.5 8.1.1, 8.1.2)."""
   width = 8 * values.dtype.itemsize
   above, below = width - 1 - high_bit, high_bit + 1 - bits_stored
-  if bits_stored == 1 or (not above and not below):
+  if bits_stored == 1 or above < 0 or (not above and not below):  # a frame of fewer bits than the header has
     return values
   masked = values << above
   masked >>= above + below

@@ -7,10 +7,11 @@ from typing import Final
 import cv2
 import numpy as np
 
+from transforms.boundary import guarded
 from transforms.burned_in import BurnedIn, Region, mask
 from transforms.codecs import stored_frame
 from transforms.conditions import UNKNOWN_OF_DICOM, UNKNOWN_OF_RASTER, Candidate, dicom_candidate
-from transforms.dicom import FrameChoice, frame_numbers, header_facts, read_dicom
+from transforms.dicom import Dicom, FrameChoice, frame_numbers, header_facts, read_dicom
 from transforms.display import display_frame
 from transforms.elements import Frame, HeaderFacts, Histogram, Limits, Pixels
 from transforms.errors import InputError
@@ -71,7 +72,8 @@ def decode_source(data: bytes, options: DecodeOptions, *, keep_original: bool = 
 
   Yields:
     A frame for each one selected, one with an error for each that fails; or
-    one without number where the source as a whole cannot be read.
+    one without number where the source as a whole cannot be read. A defect of
+    ours on a frame is such an error as well, `internal-error`.
   """
   kind = sniff(data[:HEAD_BYTES])
   if kind == Kind.DICOM:
@@ -94,9 +96,12 @@ class _Finish:
 
   def __call__(self, number: int, render: Callable[[], Pixels]) -> Frame:
     try:
-      image = render() if self.region is None else mask(render(), self.region)
+      return guarded(lambda: self._frame(number, render))
     except InputError as error:
       return Frame(number, self.facts, error=error)
+
+  def _frame(self, number: int, render: Callable[[], Pixels]) -> Frame:
+    image = render() if self.region is None else mask(render(), self.region)
     pixels = preprocess(image, self.spec)
     histogram = histogram_of(pixels)
     quality = self._quality(histogram)
@@ -114,12 +119,11 @@ class _Finish:
 def _decode_dicom(data: bytes, options: DecodeOptions, keep_original: bool) -> Iterator[Frame]:
   candidate = Candidate('dicom', HeaderFacts(), unknown=UNKNOWN_OF_DICOM)
   try:
-    dataset = read_dicom(data, options.limits)
-    facts = with_provenance(header_facts(dataset), dataset)
-    candidate = dicom_candidate(dataset, facts) if options.asks_headers else Candidate('dicom', facts)
-    layout = pixel_layout(dataset, options.limits)
+    dataset = guarded(lambda: read_dicom(data, options.limits))
+    candidate = guarded(lambda: _dicom_candidate(dataset, options))
+    layout = guarded(lambda: pixel_layout(dataset, options.limits))
     _refuse_unwanted(candidate, options)
-    finish = _Finish(options.spec, candidate.facts, options.burned_in.region(candidate), keep_original)
+    finish = _finish_of(candidate, options, keep_original)
   except InputError as error:
     yield Frame(None, candidate.facts, error=_reason(error, candidate, options))
     return
@@ -131,14 +135,24 @@ def _decode_dicom(data: bytes, options: DecodeOptions, keep_original: bool) -> I
     yield finish(number, render)
 
 
+def _dicom_candidate(dataset: Dicom, options: DecodeOptions) -> Candidate:
+  facts = with_provenance(header_facts(dataset), dataset)
+  return dicom_candidate(dataset, facts) if options.asks_headers else Candidate('dicom', facts)
+
+
+def _finish_of(candidate: Candidate, options: DecodeOptions, keep_original: bool) -> _Finish:
+  region = guarded(lambda: options.burned_in.region(candidate))
+  return _Finish(options.spec, candidate.facts, region, keep_original)
+
+
 def _decode_raster(data: bytes, kind: Kind, options: DecodeOptions, keep_original: bool) -> Frame:
   facts = HeaderFacts(transfer_syntax=kind.value, lossy=kind == Kind.JPEG)
   candidate = Candidate(kind.value, facts, unknown=UNKNOWN_OF_RASTER)
   try:
-    header = read_raster_header(data, kind, options.limits)
+    header = guarded(lambda: read_raster_header(data, kind, options.limits))
     candidate = Candidate(kind.value, _raster_facts(header, kind, len(data)))
     _refuse_unwanted(candidate, options)
-    finish = _Finish(options.spec, candidate.facts, options.burned_in.region(candidate), keep_original)
+    finish = _finish_of(candidate, options, keep_original)
   except InputError as error:
     return Frame(None, candidate.facts, error=_reason(error, candidate, options))
   return finish(1, lambda: decode_raster(data, header, options.spec.channels))

@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.boundary import guarded
 from transforms.errors import InputError
 from transforms.pixel_layout import Layout
 
@@ -76,7 +77,19 @@ def receive(connection: socket.socket, max_body_bytes: int | None = None) -> tup
 
 
 def serve(connection: socket.socket, decode: Decode) -> None:
-  """Answers until the other end is closed; an exception that is no `InputError` is reported by its name."""
+  """Answers what jobs there are until the other end is closed."""
+
+  def answer(head: bytearray, body: bytearray) -> tuple[bytes, bytes | memoryview]:
+    job: Job = pickle.loads(head)
+    return _answer(job, bytes(body), decode)
+
+  answer_all(connection, answer)
+
+
+def answer_all(
+  connection: socket.socket, answer: Callable[[bytearray, bytearray], tuple[bytes, bytes | memoryview]]
+) -> None:
+  """Answers one message after the other, until the other end is closed."""
   resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold pixels
   connection.sendall(READY)
   while True:
@@ -84,17 +97,14 @@ def serve(connection: socket.socket, decode: Decode) -> None:
       head, body = receive(connection)
     except (EOFError, ConnectionError):
       return
-    job: Job = pickle.loads(head)
-    send(connection, *_answer(job, bytes(body), decode))
+    send(connection, *answer(head, body))
 
 
 def _answer(job: Job, codestream: bytes, decode: Decode) -> tuple[bytes, bytes | memoryview]:
   try:
-    values = np.ascontiguousarray(_limited(job, codestream, decode))
+    values = np.ascontiguousarray(guarded(lambda: _limited(job, codestream, decode)))
   except (InputError, MemoryError) as error:
     return _head(_as_input_error(error)), b''
-  except Exception as error:  # told to the one who asked, who ends the run
-    return json.dumps({'defect': type(error).__name__}).encode(), b''
   return json.dumps({'dtype': values.dtype.str, 'shape': values.shape}).encode(), values.data.cast('B')
 
 

@@ -30,6 +30,7 @@ CODES: Final[dict[str, Code]] = {
   'blank': Code('rejected', 'the image has one grey level only'),
   'bomb': Code('rejected', 'inflates beyond the limits on size, ratio or members, or shares bytes with others'),
   'burned-in': Code('rejected', 'text is burned into the pixels, and --burned_in does not let it pass'),
+  'changed-while-reading': Code('rejected', 'the file changed while it was read; a night reads it again'),
   'decode-failed': Code('rejected', 'the decoder could not read the pixels'),
   'decoder-crashed': Code('rejected', 'the codec crashed on the pixels; it ran in a process of its own'),
   'decoder-memory': Code('rejected', 'the codec wanted more memory than --max_decode_bytes'),
@@ -37,6 +38,9 @@ CODES: Final[dict[str, Code]] = {
   'empty-file': Code('rejected', 'zero bytes'),
   'header-corrupt': Code('rejected', 'the header of the image cannot be parsed, or contradicts itself'),
   'inference-failed': Code('rejected', 'the model failed on this image alone'),
+  'input-gone': Code('skipped', 'the file was there when it was listed, and is not any more; a night looks again'),
+  'input-unavailable': Code('skipped', 'the disk or store gave no bytes; a night reads the file again'),
+  'internal-error': Code('rejected', 'radbeam failed on the image; the detail tells where: please report it'),
   'label-missing': Code('skipped', 'the image has no label, and --labels was given'),
   'link': Code('rejected', 'a link or device instead of a file'),
   'no-pixel-data': Code('skipped', 'a DICOM object that holds no pixels: report, presentation state, document'),
@@ -48,6 +52,13 @@ CODES: Final[dict[str, Code]] = {
   'unsupported-image': Code('rejected', 'a valid image of a kind that is not read'),
   'unsupported-transfer-syntax': Code('rejected', 'no decoder for the DICOM transfer syntax'),
 }
+
+# The input was not read to its end, which says nothing about it: whoever keeps books does not call it done.
+UNREAD: Final = frozenset({'changed-while-reading', 'input-gone', 'input-unavailable'})
+
+
+class MachineError(RuntimeError):
+  """The machine fails, and not the input: no process can be started, for example. It ends the run."""
 
 
 class InputError(Exception):

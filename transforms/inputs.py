@@ -6,7 +6,6 @@ path only where two inputs would be called the same.
 """
 
 import os
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +15,10 @@ from transforms.archives.members import STREAMED, Listing, Member, is_archive, p
 from transforms.archives.reading import list_members
 from transforms.archives.zip_listing import carried_zip
 from transforms.elements import Limits
+from transforms.errors import InputError
 from transforms.file_names import kind_of
-from transforms.shards import Archive, ArchiveKind, Batch, cut_batches
+from transforms.listed_files import open_listed
+from transforms.shards import Archive, ArchiveKind, Batch, cut_batches, version_number
 from transforms.sniff import HEAD_BYTES, Kind, may_carry_zip
 from transforms.storage import StoredFile
 
@@ -105,17 +106,17 @@ def _kind(file: StoredFile, name: str, limits: Limits) -> Kind:
   if not file.regular:
     return Kind.UNKNOWN
   try:
-    with storage.open_read(file.path) as opened:
+    with open_listed(file.path, file.size_bytes, version_number(file.fingerprint)) as opened:
       head = opened.read(HEAD_BYTES)
       kind = kind_of(head, name)
       return Kind.ZIP if may_carry_zip(kind, head) and carried_zip(opened, limits) else kind
-  except (FileNotFoundError, PermissionError):  # its row says so once it is to be read
+  except InputError:  # its row says so once it is to be read
     return Kind.UNKNOWN
 
 
 def _loose(file: StoredFile, below: str) -> Member:
-  version = zlib.crc32(file.fingerprint.encode())  # a changed file makes another shard
-  problem = '' if file.regular else 'link' if file.readable else 'read-failed'
+  version = version_number(file.fingerprint)  # a changed file makes another shard
+  problem = '' if file.regular else file.problem or 'link'
   return Member(below, 0, 0, version, file.size_bytes, problem=problem)
 
 
@@ -123,13 +124,16 @@ def _list_archive(archive: Archive, kind: Kind, limits: Limits) -> Iterator[Batc
   if kind in STREAMED:
     yield Batch(archive)
     return
-  listing = _list_file(archive.path, kind, limits)
+  listing = _list_file(archive, kind, limits)
   as_kind: ArchiveKind = 'zip' if kind == Kind.ZIP else 'tar'
   yield from cut_batches(replace(archive, kind=as_kind), listing.members)
   if listing.problem:
     yield Batch(replace(archive, kind='broken', problem=(listing.problem.code, listing.problem.detail)))
 
 
-def _list_file(path: str, kind: Kind, limits: Limits) -> Listing:
-  with storage.open_read(path) as file:
-    return list_members(file, kind, limits)
+def _list_file(archive: Archive, kind: Kind, limits: Limits) -> Listing:
+  try:
+    with open_listed(archive.path, archive.size_bytes, version_number(archive.fingerprint)) as file:
+      return list_members(file, kind, limits)
+  except InputError as error:  # of the file, and not of what is in it: that stands in the listing
+    return Listing([], error)

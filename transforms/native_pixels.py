@@ -77,7 +77,7 @@ def _words(frame: memoryview, layout: Layout) -> StoredValues:
 
 def _colour(values: StoredValues, layout: Layout) -> StoredValues:
   rows, columns = layout.rows, layout.columns
-  if layout.photometric.endswith('_422'):
+  if layout.is_subsampled:
     return to_rgb(_spread(values.reshape(rows, -1, 4)), layout)
   if layout.planar == 1:
     return to_rgb(np.ascontiguousarray(values.reshape(3, rows, columns).transpose(1, 2, 0)), layout)

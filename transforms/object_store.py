@@ -7,6 +7,7 @@ and take half a minute to find out that there are no credentials. Where
 
 import base64
 import contextlib
+import errno
 import functools
 import os
 import tempfile
@@ -22,6 +23,10 @@ _READ_BYTES: Final = 4 << 20  # of one request
 _HELD_BYTES: Final = 8 << 20  # of an object that is being written, before it goes to a temporary file
 _THREADS: Final = 8  # requests at a time
 T = TypeVar('T')
+
+
+class ObjectChanged(OSError):  # noqa: N818 - what happened
+  """The generation of an object that is being read is gone."""
 
 
 class Location(NamedTuple):
@@ -78,10 +83,11 @@ def _system_errors(url: str) -> Iterator[None]:
 
 
 def open_read(url: str) -> BinaryIO:
-  """Opens an object for ranged reading; one that is replaced in the meantime ends early, as a file that was cut.
+  """Opens an object for ranged reading.
 
   Raises:
     FileNotFoundError, PermissionError: as of a file.
+    ObjectChanged: when it is read, if it was replaced or deleted in the meantime.
   """
   where = location(url)
   with _system_errors(url):
@@ -99,12 +105,17 @@ def _reader_class() -> Any:
   class Reader(BlobReader):
     """Reads one generation of an object."""
 
+    @property
+    def version(self) -> tuple[int, str]:
+      """Size, and generation."""
+      return self._blob.size, str(self._blob.generation)
+
     def read(self, size: int = -1) -> bytes:
-      """Reads on; nothing more where the generation is gone."""
+      """Reads on, until the generation is gone."""
       try:
         return cast(bytes, super().read(size))
       except (NotFound, PreconditionFailed):
-        return b''
+        raise ObjectChanged(errno.ESTALE, 'the object was replaced while it was read') from None
 
   return Reader
 

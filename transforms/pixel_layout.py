@@ -48,6 +48,7 @@ class Layout:
     planar: 1 where the colours of a frame follow each other in planes.
     order: of native words, `<` or `>`.
     is_swapped: whether octets lie in big endian words (PS3.5 7.3, OW).
+    is_subsampled: whether each two native pixels share their colour samples (PS3.3 C.7.6.3.1.2, YBR_FULL_422).
   """
 
   keyword: str
@@ -67,12 +68,13 @@ class Layout:
   planar: int
   order: str
   is_swapped: bool
+  is_subsampled: bool = False
 
   @property
   def frame_bits(self) -> int:
     """Bits of one decoded frame, before the padding of 1-bit frames."""
     bits = self.rows * self.columns * self.samples * self.bits_allocated
-    return bits * 2 // 3 if self.photometric.endswith('_422') and not self.is_encapsulated else bits
+    return bits * 2 // 3 if self.is_subsampled else bits
 
   @property
   def frame_bytes(self) -> int:
@@ -98,6 +100,8 @@ def pixel_layout(dataset: Dicom, limits: Limits) -> Layout:
   if element is None or element.start == element.end:
     raise InputError('decode-failed', f'{keyword} is empty')
   layout = _with_bits(_place(_declared_layout(dataset, keyword), dataset, element), integer(dataset, 'HighBit'))
+  if not layout.is_encapsulated:
+    layout = with_subsampling(layout, layout.end - layout.start, layout.frames)
   _check_layout(layout, limits)
   return _bounded(layout, limits)
 
@@ -151,14 +155,34 @@ def _place_fragments(layout: Layout, dataset: Dicom) -> Layout:
   offsets = [offset for (offset,) in struct.iter_unpack('<Q', table[: len(table) // 8 * 8])]
   fragments = read_frames(dataset.data, layout.start, layout.end, layout.frames, offsets)
   header = _first_header(dataset.data, fragments)
-  bits = header.bits if header else 0
-  return replace(
-    layout,
-    fragments=fragments,
-    transfer_syntax=_codec(READ_AS.get(layout.transfer_syntax, layout.transfer_syntax), header),
-    bits_allocated=layout.bits_allocated or (8 if bits <= 8 else 16),
-    bits_stored=layout.bits_stored or bits,
-  )
+  codec = _codec(READ_AS.get(layout.transfer_syntax, layout.transfer_syntax), header)
+  layout = replace(layout, fragments=fragments, transfer_syntax=codec)
+  return _with_precision(layout, header.bits) if header else layout
+
+
+def _with_precision(layout: Layout, bits: int) -> Layout:
+  """With the bits of the frame where the header leaves them out, or says that there are more.
+
+  Software that compresses 12 bits to a JPEG of 8 often leaves the header as it was.
+  """
+  allocated = 8 if bits <= 8 else 16
+  if layout.bits_stored > bits or (layout.bits_allocated and layout.bits_allocated < bits):
+    return replace(layout, bits_allocated=allocated, bits_stored=bits, high_bit=bits - 1)
+  return replace(layout, bits_allocated=layout.bits_allocated or allocated, bits_stored=layout.bits_stored or bits)
+
+
+def with_subsampling(layout: Layout, size_bytes: int, frames: int = 1) -> Layout:
+  """Says whether colours are shared: data longer than that needs hold them for every pixel, whatever the label.
+
+  Args:
+    layout: of frames that no codec compresses.
+    size_bytes: of so many frames, and of the byte that makes their length even (PS3.5 8.1.1).
+    frames: that the header promises.
+  """
+  if not layout.photometric.endswith('_422'):
+    return layout
+  shared = replace(layout, is_subsampled=True)
+  return layout if 8 * (size_bytes - 1) > frames * shared.frame_bits else shared
 
 
 def _first_header(data: bytes, fragments: Frames) -> Codestream | None:
@@ -185,6 +209,8 @@ def _with_bits(layout: Layout, high_bit: int | None) -> Layout:
   stored = layout.bits_stored or allocated
   if layout.keyword in _FLOAT_BITS:
     stored, high_bit = allocated, None
+  if layout.high_bit >= 0:  # the frame's own
+    high_bit = layout.high_bit
   high = stored - 1 if high_bit is None else high_bit
   return replace(layout, bits_allocated=allocated, bits_stored=stored, high_bit=high)
 
@@ -210,12 +236,11 @@ def _check_layout(layout: Layout, limits: Limits) -> None:
 
 
 def _check_consistency(layout: Layout) -> None:
-  is_shared = layout.photometric.endswith('_422') and not layout.is_encapsulated
   contradictions = {
     f'{layout.columns} columns, {layout.rows} rows': min(layout.rows, layout.columns) < 1,
     f'NumberOfFrames {layout.frames}': layout.frames < 1,
     f'SamplesPerPixel {layout.samples}, {layout.photometric}': layout.samples != SAMPLES[layout.photometric],
-    f'{layout.columns} columns, {layout.photometric}': is_shared and layout.columns % 2 == 1,
+    f'{layout.columns} columns, {layout.photometric}': layout.is_subsampled and layout.columns % 2 == 1,
     f'BitsStored {layout.bits_stored} of {layout.bits_allocated}': not 1 <= layout.bits_stored <= layout.bits_allocated,
     f'HighBit {layout.high_bit} of {layout.bits_allocated}': (
       not layout.bits_stored - 1 <= layout.high_bit < layout.bits_allocated

@@ -1,6 +1,6 @@
 """From a batch of references to decoded frames: open, read, look inside archives, decode.
 
-Pure apart from the file that it is handed; `read_beam` supplies the file and the threads.
+Pure apart from the files that it is handed; `read_beam` supplies the files and the threads.
 """
 
 import hashlib
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 from transforms.archives.allowance import member_allowance, stream_allowance
 from transforms.archives.inflaters import PIECE_BYTES
@@ -21,10 +21,20 @@ from transforms.decode import DecodeOptions, decode_source
 from transforms.elements import Frame, HeaderFacts, Limits, Source
 from transforms.errors import InputError
 from transforms.file_names import kind_of
-from transforms.shards import Archive, Batch
+from transforms.shards import Batch, version_number
 from transforms.sniff import HEAD_BYTES
 
-Opener = Callable[[str], AbstractContextManager[BinaryIO]]
+Opener = Callable[[str, int, int], AbstractContextManager[BinaryIO]]  # path, size and version as listed
+
+
+class Decode(Protocol):
+  """`transforms.decode.decode_source`, or what does the same elsewhere."""
+
+  def __call__(self, data: bytes, options: DecodeOptions, *, keep_original: bool = False) -> Iterable[Frame]:
+    """The frames of a source."""
+    ...
+
+
 Task = Callable[[], 'ReadBatch']
 
 _STREAM_BATCH_BYTES: Final = 32 << 20
@@ -58,7 +68,27 @@ class ReadBatch:
   rest: Task | None = None
 
 
-def read_tasks(batch: Batch, opener: Opener, options: DecodeOptions, originals: int = 0) -> Iterator[Task]:
+@dataclass(frozen=True, slots=True)
+class _Work:
+  """What is to be read, and how."""
+
+  batch: Batch
+  opener: Opener
+  options: DecodeOptions
+  decode: Decode
+
+  @property
+  def limits(self) -> Limits:
+    return self.options.limits
+
+  def walk(self) -> Walk:
+    """A pass through the sources."""
+    return Walk(self.limits, bytes_in_flight(), stream_allowance(self.limits))
+
+
+def read_tasks(
+  batch: Batch, opener: Opener, options: DecodeOptions, originals: int = 0, decode: Decode = decode_source
+) -> Iterator[Task]:
   """Cuts the work on a batch into tasks for a pool of threads, in order.
 
   A range is one task that reads and decodes, and leaves a rest where there is
@@ -69,21 +99,23 @@ def read_tasks(batch: Batch, opener: Opener, options: DecodeOptions, originals: 
 
   Args:
     batch: what to read.
-    opener: opens an archive's path for ranged reading.
+    opener: opens a file that was listed for ranged reading; it, reading and seeking raise `InputError` only.
     options: how to decode.
     originals: keep the picture before preprocessing of so many of the first sources.
+    decode: how a source becomes frames.
   """
+  work = _Work(batch, opener, options, decode)
   if batch.archive.kind == 'stream':
-    yield from _stream_tasks(batch.archive, opener, options, originals)
+    yield from _stream_tasks(work, originals)
   else:
-    yield lambda: _Range(batch, opener, options, originals).read()
+    yield lambda: _Range(work, originals).read()
 
 
 def read_contents(batch: Batch, opener: Opener, limits: Limits) -> Iterator[Content]:
   """The sources of a batch with their bytes, archives inside it opened, none decoded; drop each before the next."""
-  walk = Walk(limits, bytes_in_flight(), stream_allowance(limits))
+  work = _Work(batch, opener, DecodeOptions(limits=limits), decode_source)
   is_stream = batch.archive.kind == 'stream'
-  contents = _read_stream(batch.archive, opener, walk) if is_stream else _contents(batch, opener, walk, limits)
+  contents = _read_stream(work, work.walk()) if is_stream else _contents(work, work.walk())
   return (content for content in contents if content)
 
 
@@ -99,11 +131,11 @@ def run(task: Task) -> Iterator[ReadBatch]:
 class _Range:
   """A batch of references, read part by part."""
 
-  def __init__(self, batch: Batch, opener: Opener, options: DecodeOptions, originals: int) -> None:
-    self._walk = Walk(options.limits, bytes_in_flight(), stream_allowance(options.limits))
-    self._walk.listed = len(batch.members) or 1  # a broken archive has no members, and one row
-    self._contents = (content for content in _contents(batch, opener, self._walk, options.limits) if content)
-    self._options = options
+  def __init__(self, work: _Work, originals: int) -> None:
+    self._walk = work.walk()
+    self._walk.listed = len(work.batch.members) or 1  # a broken archive has no members, and one row
+    self._contents = (content for content in _contents(work, self._walk) if content)
+    self._work = work
     self._originals = originals
 
   def read(self) -> ReadBatch:
@@ -111,7 +143,7 @@ class _Range:
     sources: list[ReadSource] = []
     held = 0
     for content in self._contents:
-      source = _decode(content, self._options, keep_original=self._originals > 0)
+      source = _decode(content, self._work, keep_original=self._originals > 0)
       self._originals -= 1
       sources.append(source)
       held += sum(frame.pixels.nbytes for frame in source.frames if frame.pixels is not None)
@@ -124,61 +156,59 @@ class _Range:
     return ReadBatch(tuple(sources), listed, rest)
 
 
-def _contents(batch: Batch, opener: Opener, walk: Walk, limits: Limits) -> Iterator[Content | None]:
-  archive = batch.archive
+def _contents(work: _Work, walk: Walk) -> Iterator[Content | None]:
+  archive = work.batch.archive
   if archive.kind == 'broken':
     return iter([Content(Source(archive.name, ''), InputError(*archive.problem))])
-  if archive.kind == 'folder':
-    return _read_files(batch, opener, walk, limits)
-  return _read_members(batch, opener, walk, limits)
+  return _read_files(work, walk) if archive.kind == 'folder' else _read_members(work, walk)
 
 
-def _read_files(batch: Batch, opener: Opener, walk: Walk, limits: Limits) -> Iterator[Content | None]:
-  archive = batch.archive
-  for member in batch.members:
+def _read_files(work: _Work, walk: Walk) -> Iterator[Content | None]:
+  archive = work.batch.archive
+  for member in work.batch.members:
     source = Source(archive.name, printable(member.name) if member.name else '')
     path = f'{archive.path}/{member.name}' if member.name else archive.path
-    if member.problem:
-      yield Content(source, InputError(member.problem))
-      continue
     try:
-      opened = opener(path)
-    except (FileNotFoundError, PermissionError) as error:
-      yield Content(source, _not_opened(error))
+      if member.problem:
+        raise InputError(member.problem)
+      opened = work.opener(path, member.size_bytes, member.packed_bytes)  # as `inputs` lists loose files
+    except InputError as error:
+      yield Content(source, error)
       continue
     with opened as file:
-      walk.allowance = member_allowance(member.size_bytes, member.size_bytes, limits)
+      walk.allowance = member_allowance(member.size_bytes, member.size_bytes, work.limits)
       pieces = file_pieces(file, sys.maxsize, min(PIECE_BYTES, member.size_bytes + 1))
       yield from walk.open(Opened(source, Reader(pieces), member.name or archive.name, member.size_bytes, 1))
 
 
-def _read_members(batch: Batch, opener: Opener, walk: Walk, limits: Limits) -> Iterator[Content | None]:
-  archive = batch.archive
-  sources = [Source(archive.name, member.name, member.occurrence) for member in batch.members]
+def _read_members(work: _Work, walk: Walk) -> Iterator[Content | None]:
+  archive = work.batch.archive
+  sources = [Source(archive.name, member.name, member.occurrence) for member in work.batch.members]
   try:
-    opened = opener(archive.path)
-  except (FileNotFoundError, PermissionError) as error:
-    yield from (Content(source, _not_opened(error)) for source in sources)
+    opened = _open_archive(work)
+  except InputError as error:
+    yield from (Content(source, error) for source in sources)
     return
   with opened as file:
-    for source, member in zip(sources, batch.members, strict=True):
-      walk.allowance = member_allowance(member.packed_bytes, archive.size_bytes, limits)
-      reader = Reader(member_pieces(file, member, limits))
+    for source, member in zip(sources, work.batch.members, strict=True):
+      walk.allowance = member_allowance(member.packed_bytes, archive.size_bytes, work.limits)
+      reader = Reader(member_pieces(file, member, work.limits))
       yield from walk.open(Opened(source, reader, member.name, member.size_bytes, 1))
 
 
-def _not_opened(error: OSError) -> InputError:
-  is_gone = isinstance(error, FileNotFoundError)
-  return InputError('read-failed', 'the file was there when it was listed' if is_gone else 'not allowed to read it')
+def _open_archive(work: _Work) -> AbstractContextManager[BinaryIO]:
+  archive = work.batch.archive
+  return work.opener(archive.path, archive.size_bytes, version_number(archive.fingerprint))
 
 
-def _read_stream(archive: Archive, opener: Opener, walk: Walk) -> Iterator[Content | None]:
+def _read_stream(work: _Work, walk: Walk) -> Iterator[Content | None]:
+  archive = work.batch.archive
   source = Source(archive.name, '')
   walk.listed += 1
   try:
-    opened = opener(archive.path)
-  except (FileNotFoundError, PermissionError) as error:
-    yield Content(source, _not_opened(error))
+    opened = _open_archive(work)
+  except InputError as error:
+    yield Content(source, error)
     return
   with opened as file:
     reader = Reader(file_pieces(file, sys.maxsize))
@@ -186,39 +216,37 @@ def _read_stream(archive: Archive, opener: Opener, walk: Walk) -> Iterator[Conte
     yield from walk.stream(Opened(source, reader, archive.name, archive.size_bytes, 0), kind)
 
 
-def _stream_tasks(archive: Archive, opener: Opener, options: DecodeOptions, originals: int) -> Iterator[Task]:
-  walk = Walk(options.limits, bytes_in_flight(), stream_allowance(options.limits))
+def _stream_tasks(work: _Work, originals: int) -> Iterator[Task]:
+  walk = work.walk()
   pending: list[Content] = []
   held = 0
-  for content in _read_stream(archive, opener, walk):
+  for content in _read_stream(work, walk):
     if content:
       pending.append(content)
       held += content.held_bytes
     is_full = held >= _STREAM_BATCH_BYTES or len(pending) >= _STREAM_BATCH_MEMBERS
     if is_full or (pending and content is None):
-      yield _decode_later(pending, walk, options, originals)
+      yield _decode_later(pending, walk, work, originals)
       pending, held, originals = [], 0, 0
-  yield _decode_later(pending, walk, options, originals)
+  yield _decode_later(pending, walk, work, originals)
 
 
-def _decode_later(contents: list[Content], walk: Walk, options: DecodeOptions, originals: int) -> Task:
+def _decode_later(contents: list[Content], walk: Walk, work: _Work, originals: int) -> Task:
   """A task over what was read so far; the sources listed since the last task are its own."""
   listed, walk.listed = walk.listed, 0
-  return lambda: ReadBatch(_decode_all(contents, options, originals), listed)
+  return lambda: ReadBatch(_decode_all(contents, work, originals), listed)
 
 
-def _decode_all(contents: Iterable[Content], options: DecodeOptions, originals: int) -> tuple[ReadSource, ...]:
-  return tuple(
-    _decode(content, options, keep_original=position < originals) for position, content in enumerate(contents)
-  )
+def _decode_all(contents: Iterable[Content], work: _Work, originals: int) -> tuple[ReadSource, ...]:
+  return tuple(_decode(content, work, keep_original=position < originals) for position, content in enumerate(contents))
 
 
-def _decode(content: Content, options: DecodeOptions, keep_original: bool) -> ReadSource:
+def _decode(content: Content, work: _Work, keep_original: bool) -> ReadSource:
   try:
     if isinstance(content.data, InputError):
       return ReadSource(content.source, None, (Frame(None, HeaderFacts(), error=content.data),))
     digest = hashlib.sha256(content.data).hexdigest()
-    frames = tuple(decode_source(content.data, options, keep_original=keep_original))
+    frames = tuple(work.decode(content.data, work.options, keep_original=keep_original))
     return ReadSource(content.source, digest, frames)
   finally:
     content.drop()

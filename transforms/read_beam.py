@@ -9,12 +9,13 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms import storage
+from transforms.careful import decode_source_apart
 from transforms.concurrency import decode_threads, run_in_order, usable_cores
-from transforms.decode import DecodeOptions
+from transforms.decode import DecodeOptions, decode_source
 from transforms.elements import Limits
 from transforms.inputs import Input, list_input
-from transforms.read import ReadBatch, read_tasks
+from transforms.listed_files import open_listed
+from transforms.read import Decode, ReadBatch, read_tasks
 from transforms.shards import Batch, Shard, pack_shards
 
 
@@ -62,16 +63,20 @@ def _inflate(data: bytes) -> Any:
   return pickle.loads(zlib.decompress(data))
 
 
-def read_shard(shard: Shard, options: DecodeOptions, originals: int = 0) -> Iterator[ReadBatch]:
+def read_shard(
+  shard: Shard, options: DecodeOptions, originals: int = 0, *, careful: bool = False
+) -> Iterator[ReadBatch]:
   """Reads and decodes a shard on all cores, in the order of its references.
 
   Args:
     shard: what to read.
     options: how to decode.
     originals: keep the picture before preprocessing of so many first sources of the shard.
+    careful: decode each source in another process, which it may take down.
   """
+  decode: Decode = decode_source_apart if careful else decode_source
   tasks = itertools.chain.from_iterable(
-    read_tasks(batch, storage.open_read, options, originals if position == 0 else 0)
+    read_tasks(batch, open_listed, options, originals if position == 0 else 0, decode)
     for position, batch in enumerate(shard.batches)
   )
   return run_in_order(tasks, decode_threads(), ahead=2 * usable_cores(), rest_of=lambda part: part.rest)

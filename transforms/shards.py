@@ -6,6 +6,7 @@ into ranges; a stream is read from end to end and is a shard of its own.
 """
 
 import hashlib
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import Final, Literal
@@ -15,6 +16,12 @@ from transforms.archives.members import Member
 BATCH_MEMBERS: Final = 32
 MAX_SHARD_MEMBERS: Final = 2000
 SHARDS_PER_CORE: Final = 4
+
+
+def version_number(fingerprint: str) -> int:
+  """A file's fingerprint as references to loose files carry it, 32 bits; 0 where there is none."""
+  return zlib.crc32(fingerprint.encode())
+
 
 ArchiveKind = Literal['folder', 'zip', 'tar', 'stream', 'broken']
 

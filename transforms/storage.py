@@ -5,6 +5,7 @@ to look at one local file takes less time than that.
 """
 
 import contextlib
+import errno
 import glob
 import io
 import os
@@ -45,7 +46,7 @@ class StoredFile:
 
   Attributes:
     regular: neither a device nor a pipe, nor a link that leads nowhere.
-    readable: False for a folder that may not be listed, which stands for what is in it.
+    problem: reason code of what cannot be looked at; such a folder stands for what is in it.
     crc32c: of the content, hexadecimal, where the store knows it.
   """
 
@@ -53,7 +54,7 @@ class StoredFile:
   size_bytes: int
   fingerprint: str
   regular: bool = True
-  readable: bool = True
+  problem: str = ''
   crc32c: str = ''
 
 
@@ -91,6 +92,18 @@ def open_write(path: str) -> BinaryIO:
   if is_object(path):
     return object_store.open_write(path)
   return _beam().create(path, compression_type=_as_it_is())
+
+
+def version_of(path: str) -> tuple[int, str] | None:
+  """Size and fingerprint of the file of this name as it is now; None if there is none."""
+  if is_local(path):
+    file = _local_file(path)
+    return (file.size_bytes, file.fingerprint) if file and not file.problem else None
+  if is_object(path):
+    found = object_store.find(path)
+    return (found.size_bytes, str(found.generation)) if found else None
+  same = next((file for file in list_files(path) if file.path == path), None)
+  return (same.size_bytes, same.fingerprint) if same else None
 
 
 def read_bytes(path: str) -> bytes:
@@ -131,6 +144,22 @@ def write_new(path: str, data: bytes) -> bool:
     write_atomically(path, data)
     return True
   return _link_new(_write_temporary(path, data), path)
+
+
+def write_note(path: str) -> bool:
+  """Makes an empty file, unless there is one of this name; of several writers at once one does.
+
+  Returns:
+    Whether this call made it.
+  """
+  if not is_local(path):
+    return write_new(path, b'')
+  pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+  try:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+  except FileExistsError:
+    return False
+  return True
 
 
 def _link_new(temporary: str, path: str) -> bool:
@@ -223,10 +252,10 @@ def _list_local(path: str) -> Iterator[StoredFile]:
     refused: list[StoredFile] = []
     for folder, folders, names in os.walk(path, onerror=lambda error: _keep(error, refused)):
       links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # not followed, but not lost
-      yield from (_local_file(os.path.join(folder, name)) for name in [*names, *links])
+      yield from filter(None, (_local_file(os.path.join(folder, name)) for name in [*names, *links]))
     yield from refused
   elif os.path.lexists(path):
-    yield _local_file(path)
+    yield from filter(None, [_local_file(path)])
   else:
     for match in glob.iglob(path, recursive=True, include_hidden=True):
       yield from _list_local(os.path.normpath(match))
@@ -234,15 +263,24 @@ def _list_local(path: str) -> Iterator[StoredFile]:
 
 def _keep(error: OSError, refused: list[StoredFile]) -> None:
   """A folder that cannot be read is no empty folder."""
-  if isinstance(error, PermissionError):
-    refused.append(StoredFile(error.filename, 0, '', regular=False, readable=False))
-  elif not isinstance(error, FileNotFoundError):  # moved away while the others were listed
-    raise error
+  if not isinstance(error, FileNotFoundError):  # moved away while the others were listed
+    refused.append(_refused(error.filename, error))
 
 
-def _local_file(path: str) -> StoredFile:
-  regular = os.path.isfile(path)  # follows links; a FIFO or a dangling link is none
-  status = os.stat(path) if regular else os.lstat(path)
+def _refused(path: str, error: OSError) -> StoredFile:
+  is_lasting = error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+  return StoredFile(path, 0, '', regular=False, problem='read-failed' if is_lasting else 'input-unavailable')
+
+
+def _local_file(path: str) -> StoredFile | None:
+  """A file as it is; None if it was moved away while the others were listed."""
+  try:
+    regular = os.path.isfile(path)  # follows links; a FIFO or a dangling link is none
+    status = os.stat(path) if regular else os.lstat(path)
+  except FileNotFoundError:
+    return None
+  except OSError as error:
+    return _refused(path, error)
   return StoredFile(path, status.st_size, str(status.st_mtime_ns), regular)
 
 

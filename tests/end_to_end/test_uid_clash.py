@@ -27,6 +27,7 @@ from transforms.identifiers import Pseudonyms
 UID = '1.2.826.77'
 PATIENTS = {'P1': 10, 'P2': 20, 'P3': 30}  # and what the model sees of each
 SIDE_PX = 16
+SHARED = 'different images that share their SOP Instance UID'
 
 
 def image(patient: str, grey: int, study: str | None = None, uid: str = UID, **elements: Any) -> bytes:
@@ -117,7 +118,7 @@ def test_a_dataset_keeps_all_of_them_under_ids_that_agree(site: Site, capfd: pyt
   deliver_all(site)
   split = ('--val_fraction', '0.3', '--test_fraction', '0.3', '--image_size', str(SIDE_PX), '--labels', 'none')
   assert main(command(site, 'ingest', 'dataset', *split)) == Exit.DONE
-  assert '3 different image(s) share their SOP Instance UID with another' in capfd.readouterr().err
+  assert f'warn: uid-clash ({SHARED}: 3 with another of their run)' in capfd.readouterr().err
   folder = site.root / 'dataset'
   table = rows(folder / 'index')
   check_rows(site, table)
@@ -146,7 +147,7 @@ def test_scores_of_several_models_keep_all_of_them(site: Site, capfd: pytest.Cap
   deliver_all(site)
   bundles = [part for version in ('1', '2') for part in ('--bundle', str(site.models / version))]
   assert main(command(site, 'score', 'scores', *bundles)) == Exit.DONE
-  assert '3 different image(s) share their SOP Instance UID with another' in capfd.readouterr().err
+  assert f'warn: uid-clash ({SHARED}: 3 with another of their run)' in capfd.readouterr().err
   output = site.root / 'scores'
   (record,) = (json.loads(path.read_text()) for path in (output / 'runs').iterdir())
   assert record['duplicates'] == {'content': 1, 'pixels': 0, 'uid_clashes': 3}
@@ -176,7 +177,7 @@ def test_a_night_keeps_all_patients_and_raises_an_alarm(site: Site, capfd: pytes
   assert shown(table, site) == [*PATIENTS.items(), ('P4', 40)]
   assert studies_of(site) == [(name, grey, 1) for name, grey in {**PATIENTS, 'P4': 40}.items()]
   assert site.records()[-1]['duplicates']['uid_clashes'] == 3
-  detail = '3 images share theirs with another of their slice, 0 with one of another slice or night'
+  detail = f'{SHARED}: 3 with another of their run'
   assert alarms(site) == [('uid-clash', detail)]
   assert f'warn: uid-clash ({detail})' in capfd.readouterr().err
   check_lookup(site, table, capfd)
@@ -188,7 +189,7 @@ def test_images_of_several_slices_of_a_night_are_told_apart(site: Site) -> None:
   assert site.night('--slice_files', '2') == Exit.DONE
   assert shown(current(str(site.output)).to_pylist(), site) == [*PATIENTS.items()]
   assert studies_of(site) == [(*one, 1) for one in PATIENTS.items()]
-  detail = '2 images share theirs with another of their slice, 3 with one of another slice or night'
+  detail = f'{SHARED}: 2 with another of their run, 3 with one of another run'
   assert alarms(site) == [('uid-clash', detail)]
 
 

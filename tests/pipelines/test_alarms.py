@@ -150,17 +150,24 @@ def test_details_are_figures() -> None:
 
 
 @pytest.mark.parametrize('level', ['warn', 'fail'])
-@pytest.mark.parametrize(('within', 'over'), [(2, 0), (0, 1), (2, 1)])
-def test_images_of_one_uid_are_an_alarm(level: Any, within: int, over: int) -> None:
-  detail = f'{within} images share theirs with another of their slice, {over} with one of another slice or night'
-  found = uid_alarms({'content': 4, 'uid_clashes': within}, [{'uid_clashes': over}], options(uid_alarm=level))
+@pytest.mark.parametrize(
+  ('within', 'over', 'shared'),
+  [
+    (2, 0, '2 with another of their run'),
+    (0, 1, '1 with one of another run'),
+    (2, 1, '2 with another of their run, 1 with one of another run'),
+  ],
+)
+def test_images_of_one_uid_are_an_alarm(level: str, within: int, over: int, shared: str) -> None:
+  found = uid_alarms({'content': 4, 'uid_clashes': within}, [{'uid_clashes': over}], level)
+  detail = f'different images that share their SOP Instance UID: {shared}'
   assert found == [{'code': 'uid-clash', 'detail': detail, 'level': level}]
 
 
 @pytest.mark.parametrize(('clashes', 'level'), [(2, 'off'), (0, 'warn')])
-def test_images_of_one_uid_are_no_alarm(clashes: int, level: Any) -> None:
-  assert uid_alarms({'uid_clashes': clashes}, [], options(uid_alarm=level)) == []
+def test_images_of_one_uid_are_no_alarm(clashes: int, level: str) -> None:
+  assert uid_alarms({'uid_clashes': clashes}, [], level) == []
 
 
 def test_slices_of_an_earlier_version_count_no_uids() -> None:
-  assert uid_alarms({'content': 1, 'pixels': 2}, [], options()) == []
+  assert uid_alarms({'content': 1, 'pixels': 2}, [], 'fail') == []

@@ -15,11 +15,11 @@ import pytest
 from pipelines.cli import main
 from tests.transforms.archive_files import tar_bytes, zip_bytes
 from tests.transforms.pictures import NAME, colours, dicom_dataset, dicom_file, gradient, pillow_jpeg, png
-from transforms import storage
 from transforms.decode import DecodeOptions
 from transforms.elements import Source
 from transforms.identifiers import Pseudonyms
 from transforms.inputs import Input, list_input
+from transforms.listed_files import open_listed
 from transforms.read import read_tasks
 from transforms.rows import image_row
 
@@ -87,7 +87,7 @@ def test_the_rows_are_those_of_the_pipeline(
   found = shown(capsys, archive, *key)
   expected = []
   for batch in list_input(Input(archive, 'export.zip'), DecodeOptions().limits):
-    for task in read_tasks(batch, storage.open_read, DecodeOptions()):
+    for task in read_tasks(batch, open_listed, DecodeOptions()):
       for source in task().sources:
         rows = [image_row(source.source, source.content_sha256, frame, Pseudonyms(KEY)) for frame in source.frames]
         expected.append(json.loads(json.dumps([asdict(row) for row in rows])))

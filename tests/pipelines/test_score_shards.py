@@ -127,9 +127,9 @@ def test_a_second_run_takes_what_is_finished_and_decodes_only_the_rest(
   pathlib.Path(spec.staging, 'predictions', lost).unlink()
   decoded: list[int] = []
 
-  def spy(shard: Shard, *args: Any) -> Iterator[Any]:
+  def spy(shard: Shard, *args: Any, **more: Any) -> Iterator[Any]:
     decoded.append(shard.number)
-    return decode_shard(shard, *args)
+    return decode_shard(shard, *args, **more)
 
   monkeypatch.setattr(score_shards, 'decode_shard', spy)
   run(runner, shards, spec)
@@ -222,9 +222,9 @@ def test_two_models_score_what_was_decoded_once(
   spec = dataclasses.replace(spec, models=models)
   decoded: list[int] = []
 
-  def spy(shard: Shard, *args: Any) -> Iterator[Any]:
+  def spy(shard: Shard, *args: Any, **more: Any) -> Iterator[Any]:
     decoded.append(shard.number)
-    return decode_shard(shard, *args)
+    return decode_shard(shard, *args, **more)
 
   monkeypatch.setattr(score_shards, 'decode_shard', spy)
   expected = [(0, *lines) for lines in expected_lines(spec)]

@@ -16,7 +16,7 @@ from pydicom.uid import UID, JPEGLSLossless
 
 from transforms.decode_pool import DecodePool, decode_pool
 from transforms.elements import Limits
-from transforms.errors import InputError
+from transforms.errors import InputError, MachineError
 from transforms.pixel_layout import Layout
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -116,14 +116,15 @@ def test_worker_lives_on_after_memory_and_refusals(pool: DecodePool) -> None:
   assert children() == before
 
 
-def test_a_defect_of_ours_ends_the_run_by_its_name_alone(pool: DecodePool) -> None:
-  with pytest.raises(RuntimeError, match='KeyError') as caught:
+def test_a_defect_of_ours_costs_the_image_and_is_told_by_its_kind_and_place_alone(pool: DecodePool) -> None:
+  with pytest.raises(InputError, match=r'KeyError at transforms/decode_worker\.py:') as caught:
     pool.decode(b'defect', LAYOUT, LIMITS)
+  assert caught.value.code == 'internal-error'
   assert 'nobody may see' not in str(caught.value)
 
 
 def test_worker_that_cannot_start_is_no_fault_of_the_input() -> None:
-  with pytest.raises(RuntimeError, match='does not start'):
+  with pytest.raises(MachineError, match='does not start'):
     DecodePool(1, 'transforms.there_is_none').decode(b'\x01', LAYOUT, LIMITS)
 
 

@@ -1,10 +1,13 @@
 """Frames against pixels packed by hand, or by formulas of the standard written out again."""
 
 import dataclasses
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID
 
 from tests.transforms import pictures
 from transforms.codecs import stored_frame
@@ -73,6 +76,53 @@ def test_colour_spaces(photometric: str, data: bytes, planar: int, expected: Any
     'PlanarConfiguration': planar,
   }
   assert np.abs(stored(COLOURS, **elements).astype(int) - expected).max() <= 3
+
+
+UNCOMPRESSED_IN_FRAGMENTS, DEFLATED_FRAMES = '1.2.840.10008.1.2.1.98', '1.2.840.10008.1.2.8.1'
+
+
+def packed(data: bytes, syntax: str) -> bytes:
+  """A frame as the transfer syntax holds it."""
+  if syntax != DEFLATED_FRAMES:
+    return data
+  deflate = zlib.compressobj(wbits=-15)
+  return deflate.compress(data) + deflate.flush()
+
+
+@pytest.mark.parametrize('syntax', ['', UNCOMPRESSED_IN_FRAGMENTS, DEFLATED_FRAMES])
+@pytest.mark.parametrize('photometric', ['YBR_FULL_422', 'YBR_PARTIAL_422'])
+@pytest.mark.parametrize('columns', [64, 62, 63])
+def test_length_tells_whether_pixels_share_their_colours(syntax: str, photometric: str, columns: int) -> None:
+  weights, black = (FULL, 0) if photometric == 'YBR_FULL_422' else (PARTIAL, 16)
+  whole = np.ascontiguousarray(ybr(weights, black)[:, :columns])
+  cases = {whole.tobytes(): COLOURS[:, :columns]}
+  if columns % 2 == 0:
+    cases[pairs(whole)] = DOUBLED[:, :columns]
+  for data, expected in cases.items():
+    dataset = pictures.dicom_dataset(expected, PhotometricInterpretation=photometric, PixelData=data)
+    if syntax:
+      dataset.PixelData = encapsulate([packed(data, syntax)], has_bot=False)
+      dataset['PixelData'].is_undefined_length = True
+      dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    dicom = pictures.parsed(dataset)
+    found = stored_frame(dicom, pixel_layout(dicom, Limits()), 0)
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).max() <= 3
+
+
+@pytest.mark.parametrize('syntax', ['', UNCOMPRESSED_IN_FRAGMENTS])
+def test_an_odd_width_cannot_share_colours_two_by_two(syntax: str) -> None:
+  columns = 63
+  data = bytes(48 * columns * 2)
+  elements = {'PhotometricInterpretation': 'YBR_FULL_422', 'PixelData': data}
+  dataset = pictures.dicom_dataset(COLOURS[:, :columns], **elements)
+  if syntax:
+    dataset.PixelData = encapsulate([data], has_bot=False)
+    dataset['PixelData'].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+  dicom = pictures.parsed(dataset)
+  with pytest.raises(InputError, match='header-corrupt'):
+    stored_frame(dicom, pixel_layout(dicom, Limits()), 0)
 
 
 @pytest.mark.parametrize('bits', [10, 12, 16])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import (
   UID,
   ExplicitVRLittleEndian,
@@ -151,7 +152,7 @@ def test_pixels_elsewhere_are_not_fetched() -> None:
   ('elements', 'code'),
   [
     ({'PhotometricInterpretation': 'YBR_PARTIAL_420'}, 'unsupported-image'),
-    ({'PhotometricInterpretation': 'YBR_FULL_422', 'Columns': 63}, 'header-corrupt'),
+    ({'PhotometricInterpretation': 'YBR_FULL_422', 'Columns': 63, 'PixelData': bytes(48 * 63 * 2)}, 'header-corrupt'),
     ({'PhotometricInterpretation': 'CMYK'}, 'unsupported-image'),
     ({'BitsAllocated': 64, 'BitsStored': 64, 'HighBit': 63}, 'unsupported-image'),
   ],
@@ -160,3 +161,48 @@ def test_colour_that_is_not_read(elements: dict[str, Any], code: str) -> None:
   with pytest.raises(InputError) as caught:
     layout_of(pictures.parsed(pictures.dicom_dataset(COLOURS, **elements)))
   assert caught.value.code == code
+
+
+@pytest.mark.parametrize('stored', [10, 12, 16])
+@pytest.mark.parametrize('uid', [JPEGBaseline8Bit, JPEGLossless, JPEGLSLossless, JPEG2000Lossless])
+def test_the_precision_of_the_frame_counts_where_the_header_was_left_as_before_compression(
+  uid: UID, stored: int
+) -> None:
+  grey = pictures.gradient(bits=8)
+  dataset = pictures.compressed(pictures.dicom_dataset(grey), uid, [grey])
+  dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, stored, stored - 1
+  dicom = pictures.parsed(dataset)
+  layout = layout_of(dicom)
+  assert (layout.bits_allocated, layout.bits_stored, layout.high_bit) == (8, 8, 7)
+  largest = 3 if uid == JPEGBaseline8Bit else 0
+  assert np.abs(stored_frame(dicom, layout, 0).astype(int) - grey).max() <= largest
+
+
+@pytest.mark.parametrize('uid', [JPEGLossless, JPEGLSLossless, JPEG2000Lossless])
+def test_a_later_frame_of_fewer_bits_than_the_first_is_read(uid: UID) -> None:
+  grey = pictures.gradient(bits=8)
+  first = pictures.compressed(pictures.dicom_dataset(GREY, BitsStored=12), uid, [GREY])
+  second = pictures.compressed(pictures.dicom_dataset(grey), uid, [grey])
+  first.PixelData = encapsulate([get_frame(one.PixelData, 0, number_of_frames=1) for one in (first, second)])
+  first.NumberOfFrames = 2
+  dicom = pictures.parsed(first)
+  assert np.array_equal(stored_frame(dicom, layout_of(dicom), 0), GREY)
+  assert np.array_equal(stored_frame(dicom, layout_of(dicom), 1), grey)
+
+
+@pytest.mark.parametrize('uid', [JPEGBaseline8Bit])
+def test_a_colour_frame_of_8_bits_under_a_header_of_more(uid: UID) -> None:
+  dataset = pictures.compressed(pictures.dicom_dataset(COLOURS), uid, [COLOURS])
+  dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+  dicom = pictures.parsed(dataset)
+  assert layout_of(dicom).bits_stored == 8
+  assert np.abs(stored_frame(dicom, layout_of(dicom), 0).astype(int) - COLOURS).max() <= 8
+
+
+def test_a_sound_frame_of_8_bits_behind_one_whose_header_cannot_be_read() -> None:
+  grey = pictures.gradient(bits=8)
+  dataset = pictures.compressed(pictures.dicom_dataset(GREY, BitsStored=12), JPEGBaseline8Bit, [grey])
+  dataset.PixelData = encapsulate([b'\xff\xd8\xff\xc0\x00\x02', pictures.pillow_jpeg(grey)])
+  dataset.NumberOfFrames = 2
+  dicom = pictures.parsed(dataset)
+  assert np.abs(stored_frame(dicom, layout_of(dicom), 1).astype(int) - grey).max() <= 3

@@ -4,7 +4,7 @@ import io
 import os
 import pathlib
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import BinaryIO, cast
 
@@ -14,10 +14,11 @@ import pytest
 from tests.transforms.archive_files import damage, tar_bytes, tar_info, tar_of, zip_bytes
 from tests.transforms.pictures import dicom_dataset, dicom_file, gradient, png
 from tests.transforms.raw_zip import Entry, raw_zip, zip_end
-from transforms import read, storage
-from transforms.decode import DecodeOptions
-from transforms.elements import Limits, Source
+from transforms import read
+from transforms.decode import DecodeOptions, decode_source
+from transforms.elements import Frame, Limits, Source
 from transforms.inputs import list_input, name_inputs
+from transforms.listed_files import open_listed
 from transforms.preprocess import PreprocessSpec
 from transforms.read import ReadBatch, read_tasks, run
 from transforms.shards import pack_shards
@@ -25,6 +26,12 @@ from transforms.shards import pack_shards
 SPEC = PreprocessSpec(16)
 PNG = png(gradient(20, 20, 8))
 TEXT = b'read me\n'
+
+
+def noisy_png(seed: int) -> bytes:
+  return png(np.random.default_rng(seed).integers(0, 256, (20, 20), np.uint8))
+
+
 Outcomes = list[tuple[str, str, int, str]]
 
 
@@ -33,7 +40,7 @@ def read_input(path: pathlib.Path, limits: Limits | None = None, originals: int 
   [given] = name_inputs([str(path)])
   batches = list(list_input(given, options.limits))
   return [
-    part for batch in batches for task in read_tasks(batch, storage.open_read, options, originals) for part in run(task)
+    part for batch in batches for task in read_tasks(batch, open_listed, options, originals) for part in run(task)
   ]
 
 
@@ -198,29 +205,75 @@ def test_a_folder_with_everything(tmp_path: pathlib.Path) -> None:
   ('data', 'expected'),
   [(PNG, ['']), (INNER_ZIP, ['1.png', 't']), (tar_bytes([('1', PNG)]), ['1']), (gzip.compress(PNG), [''])],
 )
-@pytest.mark.parametrize('error', [FileNotFoundError, PermissionError])
 def test_a_file_that_vanishes_after_the_listing_costs_its_own_rows(
-  tmp_path: pathlib.Path, data: bytes, expected: list[str], error: type[OSError]
+  tmp_path: pathlib.Path, data: bytes, expected: list[str]
 ) -> None:
   (tmp_path / 'x').write_bytes(data)
   [batch] = list_input(name_inputs([str(tmp_path / 'x')])[0], Limits())
-
-  def opener(path: str) -> BinaryIO:
-    raise error(2, 'gone', path)
-
-  found = outcomes([task() for task in read_tasks(batch, opener, DecodeOptions(SPEC))])
-  assert found == [('x', member, 0, 'read-failed') for member in expected]
+  (tmp_path / 'x').unlink()
+  found = outcomes([task() for task in read_tasks(batch, open_listed, DecodeOptions(SPEC))])
+  assert found == [('x', member, 0, 'input-gone') for member in expected]
 
 
-def test_other_errors_of_the_disk_are_no_defects_of_the_input(tmp_path: pathlib.Path) -> None:
-  (tmp_path / 'x').write_bytes(PNG)
-  [batch] = list_input(name_inputs([str(tmp_path / 'x')])[0], Limits())
+THREE = [(str(number), noisy_png(number)) for number in range(3)]
 
-  def opener(path: str) -> BinaryIO:
-    raise OSError(5, 'Input/output error', path)
 
-  with pytest.raises(OSError, match='Input/output'):
-    [task() for task in read_tasks(batch, opener, DecodeOptions(SPEC))]
+@pytest.mark.parametrize(
+  ('made', 'moment', 'stands', 'missing'),
+  [
+    (zip_bytes(THREE), 'before', [], ['0', '1', '2']),
+    (tar_bytes(THREE), 'before', [], ['0', '1', '2']),
+    (tar_bytes(THREE, 'w:gz'), 'before', [], ['']),  # the rest of a stream has no names, and one row
+    (zip_bytes(THREE), 'between', ['0'], ['1', '2']),
+    (tar_bytes(THREE), 'between', ['0'], ['1', '2']),
+  ],
+)
+def test_what_a_rewritten_file_still_holds_is_no_image(
+  tmp_path: pathlib.Path, made: bytes, moment: str, stands: list[str], missing: list[str]
+) -> None:
+  path = tmp_path / 'x'
+  path.write_bytes(made)
+  [batch] = list_input(name_inputs([str(path)])[0], Limits())
+  decoded: list[bytes] = []
+
+  def rewrite_after_the_first(data: bytes, options: DecodeOptions, *, keep_original: bool = False) -> Iterator[Frame]:
+    if not decoded:
+      path.write_bytes(made[: len(made) // 2])
+    decoded.append(data)
+    return decode_source(data, options, keep_original=keep_original)
+
+  if moment == 'before':
+    path.write_bytes(made[: len(made) // 2])
+  tasks = read_tasks(batch, open_listed, DecodeOptions(SPEC), decode=rewrite_after_the_first)
+  found = outcomes([part for task in tasks for part in run(task)])
+  assert [member for _, member, _, code in found if code == 'ok'] == stands
+  assert [member for _, member, _, code in found if code == 'changed-while-reading'] == missing
+  assert len(found) == len(stands) + len(missing)
+
+
+def test_a_stream_is_compared_with_its_listing_as_it_is_read(tmp_path: pathlib.Path) -> None:
+  path = tmp_path / 'x'
+  members = [(str(number), np.random.default_rng(number).bytes(1 << 20)) for number in range(40)]
+  made = gzip.compress(tar_bytes([*members, ('inner.tar', tar_bytes([('a', PNG), ('b', PNG)]))]), 0)
+  path.write_bytes(made)
+  [batch] = list_input(name_inputs([str(path)])[0], Limits())
+  tasks = read_tasks(batch, open_listed, DecodeOptions(SPEC))
+  results = [next(tasks)()]
+  path.write_bytes(made + b'more')
+  results += [part for task in tasks for part in run(task)]
+  codes = [code for *_, code in outcomes(results)]
+  assert codes[:32] == ['not-an-image'] * 32
+  assert codes[-1] == 'changed-while-reading'
+  assert len(codes) < 40
+
+
+def test_other_files_of_a_folder_are_read_beside_one_that_changed(tmp_path: pathlib.Path) -> None:
+  for number in range(3):
+    (tmp_path / f'{number}.png').write_bytes(noisy_png(number))
+  [batch] = list_input(name_inputs([str(tmp_path)])[0], Limits())
+  (tmp_path / '1.png').write_bytes(noisy_png(7) + b'more')
+  found = outcomes([task() for task in read_tasks(batch, open_listed, DecodeOptions(SPEC))])
+  assert [code for *_, code in found] == ['ok', 'changed-while-reading', 'ok']
 
 
 @pytest.mark.parametrize(
@@ -246,7 +299,7 @@ def test_a_stream_is_read_no_further_than_its_tasks_are_taken(tmp_path: pathlib.
   path.write_bytes(data)
   [batch] = list_input(name_inputs([str(path)])[0], Limits())
   file = io.BytesIO(data)
-  tasks = read_tasks(batch, lambda _: file, DecodeOptions(SPEC))
+  tasks = read_tasks(batch, lambda *_: file, DecodeOptions(SPEC))
   first = next(tasks)()
   assert file.tell() < len(data) * 0.6
   assert len(first.sources) == 32
@@ -286,7 +339,7 @@ def write_with_holes(path: pathlib.Path, entries: list[Entry], hole_bytes: int, 
     file.write(zip_end(len(central), start, count=len(entries) + -(-len(entries) // every), large=True))
 
 
-def recorder(spans: list[tuple[int, int]]) -> Callable[[str], BinaryIO]:
+def recorder(spans: list[tuple[int, int]]) -> Callable[[str, int, int], BinaryIO]:
   """Opens files that note which bytes are read; without a buffer, as an object store is asked."""
 
   class Recording(io.FileIO):
@@ -296,7 +349,7 @@ def recorder(spans: list[tuple[int, int]]) -> Callable[[str], BinaryIO]:
       spans.append((start, start + len(data)))
       return data
 
-  return lambda path: cast(BinaryIO, Recording(path))
+  return lambda path, *_: cast(BinaryIO, Recording(path))
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,18 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO
 
 import pytest
 
 from tests.transforms.archive_files import tar_bytes, zip_bytes
 from tests.transforms.pictures import gradient, png
 from tests.transforms.raw_zip import BZIP2, STORED, ZSTD, Entry, raw_zip
-from transforms import storage
 from transforms.concurrency import run_in_order
 from transforms.decode import DecodeOptions
 from transforms.elements import Limits
 from transforms.inputs import list_input, name_inputs
+from transforms.listed_files import open_listed
 from transforms.preprocess import PreprocessSpec
 from transforms.read import ReadSource, read_tasks, run
 
@@ -33,7 +34,7 @@ NOISE = random.Random(0).randbytes(100)
 def read_path(path: pathlib.Path, limits: Limits) -> list[ReadSource]:
   options = DecodeOptions(PreprocessSpec(16), limits=limits)
   batches = list_input(name_inputs([str(path)])[0], limits)
-  results = [part for batch in batches for task in read_tasks(batch, storage.open_read, options) for part in run(task)]
+  results = [part for batch in batches for task in read_tasks(batch, open_listed, options) for part in run(task)]
   sources = [source for result in results for source in result.sources]
   assert sum(result.listed for result in results) == len(sources) == len({source.source for source in sources})
   return sources
@@ -127,7 +128,12 @@ def test_a_file_that_grew_is_read_up_to_the_limit(tmp_path: pathlib.Path) -> Non
   limits = Limits(max_member_bytes=len(NOISE))
   [batch] = list_input(name_inputs([str(tmp_path / 'x')])[0], limits)
   (tmp_path / 'x').write_bytes(NOISE + b'!')
-  [task] = read_tasks(batch, storage.open_read, DecodeOptions(PreprocessSpec(16), limits=limits))
+  unknown = 0  # a version that nothing is compared with
+
+  def opener(path: str, size_bytes: int, _: int) -> BinaryIO:
+    return open_listed(path, size_bytes, unknown)
+
+  [task] = read_tasks(batch, opener, DecodeOptions(PreprocessSpec(16), limits=limits))
   [source] = task().sources
   assert source.frames[0].error
   assert source.frames[0].error.code == 'too-large'
@@ -136,10 +142,10 @@ def test_a_file_that_grew_is_read_up_to_the_limit(tmp_path: pathlib.Path) -> Non
 _MEASURE = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
-from transforms import storage
 from transforms.concurrency import run_in_order
 from transforms.decode import DecodeOptions
 from transforms.inputs import list_input, name_inputs
+from transforms.listed_files import open_listed
 from transforms.read import read_tasks
 
 def peak():
@@ -147,7 +153,7 @@ def peak():
 
 idle, options = peak(), DecodeOptions()
 batches = [batch for path in sys.argv[1:] for batch in list_input(name_inputs([path])[0], options.limits)]
-tasks = (task for batch in batches for task in read_tasks(batch, storage.open_read, options))
+tasks = (task for batch in batches for task in read_tasks(batch, open_listed, options))
 with ThreadPoolExecutor(2) as pool:
   sources = sum(len(result.sources) for result in run_in_order(tasks, pool, 4, lambda part: part.rest))
 print(sources, peak() - idle)
@@ -177,7 +183,7 @@ def test_large_members_of_a_stream_do_not_wait_for_each_other(tmp_path: pathlib.
 
   def read() -> None:
     batches = list_input(name_inputs([str(tmp_path / 'a.tar.gz')])[0], limits)
-    tasks = (task for batch in batches for task in read_tasks(batch, storage.open_read, options))
+    tasks = (task for batch in batches for task in read_tasks(batch, open_listed, options))
     with ThreadPoolExecutor(2) as pool:
       results.append(sum(len(result.sources) for result in run_in_order(tasks, pool, 4, lambda part: part.rest)))
 

@@ -1,3 +1,4 @@
+import errno
 import os
 import pathlib
 
@@ -77,19 +78,50 @@ def test_a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(
     return scandir(path)
 
   monkeypatch.setattr(os, 'scandir', refuse)  # the superuser may read everything
-  unreadable = [file.path for file in storage.list_files(str(tree)) if not file.readable]
+  unreadable = [file.path for file in storage.list_files(str(tree)) if file.problem]
   assert [path.rpartition('/')[2] for path in unreadable] == ['c']
 
 
-def test_other_errors_of_a_disk_are_no_matter_of_one_folder(
-  tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+  ('number', 'problem'), [(errno.EIO, 'input-unavailable'), (errno.ESTALE, 'input-unavailable'), (13, 'read-failed')]
+)
+def test_a_folder_that_cannot_be_listed_stands_for_what_is_in_it(
+  tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch, number: int, problem: str
 ) -> None:
   def fail(path: str) -> object:
-    raise OSError(5, 'Input/output error', path)
+    raise OSError(number, os.strerror(number), path)
 
   monkeypatch.setattr(os, 'scandir', fail)
-  with pytest.raises(OSError, match='Input/output'):
-    list(storage.list_files(str(tree)))
+  [found] = storage.list_files(str(tree))
+  assert (found.path, found.problem, found.regular) == (str(tree), problem, False)
+
+
+def test_a_path_that_is_too_long_is_no_end_of_the_others(tmp_path: pathlib.Path) -> None:
+  (tmp_path / 'a').write_bytes(b'a')
+  inner = os.open(tmp_path, os.O_RDONLY)
+  for _ in range(20):  # deeper than a path can say
+    os.mkdir('d' * 250, dir_fd=inner)
+    below = os.open('d' * 250, os.O_RDONLY, dir_fd=inner)
+    os.close(inner)
+    inner = below
+  os.close(inner)
+  found = list(storage.list_files(str(tmp_path)))
+  assert [file.problem for file in found] == ['', 'read-failed']
+
+
+def test_a_file_that_is_moved_away_while_others_are_listed_is_none(
+  tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  before = [file.path for file in storage.list_files(str(tree))]
+  is_file = os.path.isfile
+
+  def move_away(path: str) -> bool:
+    if path == before[0]:
+      os.unlink(path)
+    return is_file(path)
+
+  monkeypatch.setattr(os.path, 'isfile', move_away)
+  assert [file.path for file in storage.list_files(str(tree))] == before[1:]
 
 
 @pytest.mark.parametrize(('path', 'local'), [('/a/b', True), ('a:b', True), ('gs://bucket/a', False)])

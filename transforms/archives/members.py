@@ -34,7 +34,7 @@ class Member:
     name: as listed, made `printable`.
     occurrence: from 0, over members of the same name.
     offset: of the local header (zip) or of the content (tar), in bytes.
-    packed_bytes: length of the content in the archive.
+    packed_bytes: length of the content in the archive; of a loose file the number of its version.
     size_bytes: length of the content once inflated, as declared.
     method: of compression: zip's number, or `AS_IS`.
     crc32: of the inflated content; None where the archive has none.

@@ -8,7 +8,7 @@ to a temporary file without a name.
 import io
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Final, cast
 
@@ -21,7 +21,7 @@ from transforms.archives.tar_members import TarWalk, content_pieces
 from transforms.archives.zip_listing import carried_zip
 from transforms.byte_budget import SMALL_BYTES, ByteBudget, Lease
 from transforms.elements import Limits, Source
-from transforms.errors import InputError
+from transforms.errors import UNREAD, InputError
 from transforms.file_names import inflated_name, is_volume, kind_of
 from transforms.sniff import HEAD_BYTES, Kind, may_carry_zip, sniff
 
@@ -114,7 +114,8 @@ class Walk:
       yield from self.open(Opened(opened.source, reader, name, None, opened.depth + 1))
 
   def _inflated(self, opened: Opened, kind: Kind) -> Iterator[bytes]:
-    yield from inflated_pieces(opened.reader, kind, self.allowance, is_outermost=not opened.depth)
+    with _cause_first(opened.reader):
+      yield from inflated_pieces(opened.reader, kind, self.allowance, is_outermost=not opened.depth)
     if opened.depth:
       opened.reader.drain()
     if opened.reader.error:
@@ -133,7 +134,9 @@ class Walk:
       problem = error
     self.allowance.members_left -= count
     reader.drain()  # what is left is padding, but the checksum of the stream stands behind it
-    problem = problem or reader.error or walk.problem or (None if count else InputError('archive-empty'))
+    problem = (
+      _unread(reader) or problem or reader.error or walk.problem or (None if count else InputError('archive-empty'))
+    )
     yield from self._replaced(opened, problem)
 
   def _spooled_zip(self, opened: Opened) -> Iterator[Content | None]:
@@ -233,7 +236,21 @@ def _stream_content(reader: Reader, member: Member, limits: Limits) -> Iterator[
   if member.problem:
     raise InputError(member.problem)
   check_ratio(member, limits)
-  yield from content_pieces(reader.pieces(member.packed_bytes), member)
+  with _cause_first(reader):
+    yield from content_pieces(reader.pieces(member.packed_bytes), member)
+
+
+@contextmanager
+def _cause_first(reader: Reader) -> Iterator[None]:
+  """What breaks off since its source was not read to the end is not damaged: it says so."""
+  try:
+    yield
+  except InputError as error:
+    raise (_unread(reader) or error) from None
+
+
+def _unread(reader: Reader) -> InputError | None:
+  return reader.error if reader.error and reader.error.code in UNREAD else None
 
 
 def _told_by_name(content: Content, kind: Kind, name: str) -> Content:

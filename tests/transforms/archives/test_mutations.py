@@ -15,10 +15,10 @@ import zstandard
 
 from tests.transforms.archive_files import tar_bytes, zip_bytes
 from tests.transforms.raw_zip import BZIP2, DEFLATED, DESCRIPTOR, LZMA, STORED, UTF8, ZSTD, Entry, raw_zip
-from transforms import storage
 from transforms.decode import DecodeOptions
 from transforms.elements import Limits
 from transforms.inputs import list_input, name_inputs
+from transforms.listed_files import open_listed
 from transforms.preprocess import PreprocessSpec
 from transforms.read import ReadSource, read_tasks, run
 
@@ -81,7 +81,7 @@ def read_path(path: pathlib.Path) -> list[ReadSource]:
   """All sources of a file; checks that none was lost, invented or named twice."""
   options = DecodeOptions(PreprocessSpec(16), limits=LIMITS)
   batches = list_input(name_inputs([str(path)])[0], LIMITS)
-  results = [part for batch in batches for task in read_tasks(batch, storage.open_read, options) for part in run(task)]
+  results = [part for batch in batches for task in read_tasks(batch, open_listed, options) for part in run(task)]
   sources = [source for result in results for source in result.sources]
   assert sum(result.listed for result in results) == len(sources) == len({source.source for source in sources})
   assert all(source.frames for source in sources)

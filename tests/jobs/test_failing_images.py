@@ -1,0 +1,98 @@
+"""Images on which the decoder fails: each costs itself, and somebody hears of it."""
+
+import json
+import pathlib
+import signal
+from collections import Counter
+
+import pytest
+
+from pipelines.exits import Exit
+from tests.end_to_end.nights import Site, radiograph
+from tests.jobs.failing_decoder import ABORTS, RAISES, run
+from tests.pipelines.tiny_bundle import write_bundle
+from tests.transforms.archive_files import zip_bytes
+
+
+@pytest.fixture(scope='module')
+def models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+  path = tmp_path_factory.mktemp('models')
+  write_bundle(path / '1', '1')
+  return path
+
+
+@pytest.fixture
+def site(tmp_path: pathlib.Path, models: pathlib.Path) -> Site:
+  return Site(tmp_path / 'site', models)
+
+
+def deliver(site: Site, name: str, greys: list[int]) -> None:
+  members = [(f'{number}.dcm', radiograph(f'{name}.{number}', grey)) for number, grey in enumerate(greys)]
+  site.deliver(f'{name}.zip', zip_bytes(members))
+
+
+def outcomes(site: Site) -> Counter[str]:
+  return Counter(row['reason'] or row['status'] for row in site.rows())
+
+
+def test_an_image_that_ends_the_process_and_one_that_raises_cost_a_row_each(site: Site, tmp_path: pathlib.Path) -> None:
+  deliver(site, '1', [10, ABORTS, 20, RAISES, 30])
+  deliver(site, '2', [40, 50])
+  first = run(site.command(), tmp_path / 'bad')
+  assert first.returncode == -signal.SIGABRT
+  second = run(site.command(), tmp_path / 'bad')
+  assert second.returncode == Exit.ALARM, second.stderr
+  assert outcomes(site) == {'scored': 5, 'internal-error': 2}
+  details = sorted(row['detail'] for row in site.rows() if row['reason'])
+  assert details[1] == 'decode process ended by SIGABRT'
+  assert details[0].startswith('TypeError at transforms/decode.py:')
+  assert 'Mustermann' not in first.stderr + second.stderr
+  (night,) = site.records()
+  assert [(alarm['code'], alarm['level']) for alarm in night['alarms']] == [('internal-error', 'fail')]
+  assert (night['state'], night['exit_code']) == ('alarm', 7)
+  assert 'fail: internal-error (radbeam itself failed on 2 images)' in second.stderr
+
+  # The next night begins with what is new, and does not try what failed under this version.
+  deliver(site, '3', [60])
+  assert site.night() == Exit.DONE
+  assert outcomes(site) == {'scored': 6, 'internal-error': 2}
+  assert site.night('--retry_rejected') == Exit.DONE
+  assert sorted(row['probability'] for row in site.rows()[-5:]) == [grey / 256 for grey in (10, 20, 30, RAISES, ABORTS)]
+  assert site.night('--retry_rejected') == Exit.NOTHING_TO_DO
+
+
+def test_what_failed_is_tried_again_by_another_version_after_what_is_new(site: Site, tmp_path: pathlib.Path) -> None:
+  deliver(site, '1', [10, RAISES])
+  assert run(site.command(), tmp_path / 'bad').returncode == Exit.ALARM
+  for path in site.output.glob('runs/*.json'):  # as if an older version had written it
+    record = json.loads(path.read_text())
+    record['versions']['radbeam'] = '0.0.1'
+    path.write_text(json.dumps(record))
+  deliver(site, '2', [20])
+  assert site.night('--slice_files', '1') == Exit.DONE
+  assert [row['probability'] for row in site.rows()[2:]] == [grey / 256 for grey in (20, 10, RAISES)]
+  assert site.night() == Exit.NOTHING_TO_DO
+
+
+def test_a_decoder_that_fails_on_all_images_is_a_broken_program(site: Site, tmp_path: pathlib.Path) -> None:
+  deliver(site, '1', list(range(10, 40)))
+  failed = run(site.command(), tmp_path / 'bad', FAIL_ON_ALL='1')
+  assert failed.returncode == Exit.CRASHED
+  assert 'radbeam itself failed on 30 of 30 images' in failed.stderr
+  assert (site.records(), site.records('score'), site.published()) == ([], [], set())
+  assert site.night() == Exit.DONE  # mended; nothing of what failed is taken over
+  assert outcomes(site) == {'scored': 30}
+
+
+def test_score_and_ingest_end_with_the_alarm_as_well(site: Site, tmp_path: pathlib.Path) -> None:
+  deliver(site, '1', [10, RAISES, 20, *range(100, 120)])
+  inputs = ['--input', str(site.inbox), '--pseudonym_key_file', str(site.key)]
+  scored = run(['score', *inputs, '--bundle', str(site.models / '1'), '--output', str(site.output)], tmp_path / 'bad')
+  assert scored.returncode == Exit.ALARM, scored.stderr
+  assert outcomes(site) == {'scored': 22, 'internal-error': 1}
+  dataset = tmp_path / 'dataset'
+  ingested = run(
+    ['ingest', *inputs, '--labels', 'none', '--image_size', '16', '--output', str(dataset)], tmp_path / 'bad'
+  )
+  assert ingested.returncode == Exit.ALARM, ingested.stderr
+  assert json.loads((dataset / 'dataset.json').read_text())['reasons'] == {'internal-error': 1}
