@@ -11,6 +11,7 @@ from pipelines.beam_options import waits
 from pipelines.exits import Exit, UsageError
 from pipelines.launch import check_rejects, decode_options, inputs_or_record, report_listing
 from pipelines.options import ScoreOptions
+from pipelines.output_key import check_key
 from pipelines.run_record import by_model, new_run_id, now, read_record, recorded_runs
 from pipelines.score_record import ScoreRun
 from pipelines.score_run import Scoring, execute, scoring_of, submit
@@ -25,9 +26,10 @@ def run(options: ScoreOptions, beam_args: Sequence[str]) -> Exit:
   """Runs the job.
 
   Raises:
-    UsageError, NothingToDo, TooManyRejects, BundleError: as their docstrings say.
+    UsageError, KeyFileError, NothingToDo, TooManyRejects, BundleError: as their docstrings say.
   """
   bundles = load_bundles(options.bundle)
+  check_key(options.output, options.pseudonym_key_file)
   inputs = inputs_or_record(options, 'score')
   if options.dry_run:
     report_listing(inputs, decode_options(options, bundles[0].spec).limits, _LOG)
