@@ -51,6 +51,7 @@ _EXITS: Final = {
   'Locked': Exit.LOCKED,
   'KeyFileError': Exit.USAGE,
   'LabelError': Exit.USAGE,
+  'DamagedRecordError': Exit.USAGE,
   'RulesError': Exit.USAGE,
   'BundleError': Exit.USAGE,
   'DatasetError': Exit.USAGE,

@@ -3,11 +3,10 @@
 Only called under the lock, so that nobody else is at work on it.
 """
 
-import json
 import posixpath
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pipelines.events import emit
 from pipelines.inbox import InboxFile
@@ -15,8 +14,12 @@ from pipelines.ledger import FOLDER as LEDGER
 from pipelines.night_work import Slice, entry_of
 from pipelines.publish import remove_attempts
 from pipelines.run_record import RUNS
-from pipelines.staging import FOLDER, START_FILE
+from pipelines.staging import FOLDER, START_FILE, begun_run
 from transforms import storage
+
+_NOTED: Final = frozenset(
+  {'run_date', 'config_digest', 'predictions', 'supersedes_run_id', 'files'}
+)  # and when it began
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,10 @@ def staging_of_nights(output: str) -> str:
 
 
 def find_leftovers(output: str) -> list[Leftover]:
-  """The begun slices of earlier nights."""
+  """The begun slices of earlier nights; one whose note breaks off, as after a power cut, counts as not there."""
   files = storage.list_files(staging_of_nights(output))
-  starts = [file.path for file in files if posixpath.basename(file.path) == START_FILE]
-  found = [Leftover(posixpath.dirname(path), json.loads(storage.read_bytes(path))) for path in starts]
+  folders = [posixpath.dirname(file.path) for file in files if posixpath.basename(file.path) == START_FILE]
+  found = [Leftover(folder, start) for folder in folders if (start := begun_run(folder)) and start.keys() >= _NOTED]
   return sorted(found, key=lambda leftover: leftover.run_id)
 
 

@@ -31,7 +31,15 @@ from pipelines.night_options import NightlyOptions
 from pipelines.night_record import add_up, last_nights, night_record, state_of, unfinished_slices, watched
 from pipelines.night_work import plan_work
 from pipelines.output_key import check_key
-from pipelines.run_record import after_all_others, commit_record, new_run_id, now, read_record, recorded_runs
+from pipelines.run_record import (
+  after_all_others,
+  commit_record,
+  new_run_id,
+  now,
+  read_record,
+  recorded_runs,
+  set_aside_empty,
+)
 from pipelines.studies import publish_studies
 from pipelines.telemetry import timed_run
 from transforms.identifiers import KEY_BYTES, Pseudonyms
@@ -107,6 +115,7 @@ def _run_locked(night: Night, lock: Lock) -> Exit:
   output, timings = night.options.output, night.timings
   _say_started(night)
   with timings.stage('ledger'):
+    set_aside_empty(output)
     ledger = load_ledger(output)
     published = unfinished_slices(output)
   with timings.stage('listing'):

@@ -2,7 +2,7 @@
 
 from pipelines.exits import UsageError
 from pipelines.keys import key_path_if_any, read_site_key
-from pipelines.run_record import PRUNE, read_record, recorded_runs
+from pipelines.run_record import PRUNE, DamagedRecordError, read_record, recorded_runs
 from transforms.identifiers import Pseudonyms
 
 
@@ -34,5 +34,13 @@ def check_key(output: str, given: str | None) -> None:
 def latest_fingerprint(output: str) -> str | None:
   """Of the key of the latest run that names one; that is nearly always the latest run."""
   runs = (run_id for run_id in reversed(recorded_runs(output)) if not run_id.endswith(PRUNE))
-  found = (read_record(output, run_id).get('pseudonym_key_fingerprint') for run_id in runs)
+  found = (_fingerprint_of(output, run_id) for run_id in runs)
   return next((fingerprint for fingerprint in found if fingerprint), None)
+
+
+def _fingerprint_of(output: str, run_id: str) -> str | None:
+  try:
+    fingerprint: str | None = read_record(output, run_id).get('pseudonym_key_fingerprint')
+  except DamagedRecordError:  # said by who needs more of it
+    return None
+  return fingerprint

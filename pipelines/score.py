@@ -12,7 +12,7 @@ from pipelines.exits import Exit, UsageError
 from pipelines.launch import check_rejects, decode_options, inputs_or_record, report_listing
 from pipelines.options import ScoreOptions
 from pipelines.output_key import check_key
-from pipelines.run_record import by_model, new_run_id, now, read_record, recorded_runs
+from pipelines.run_record import by_model, is_slice, new_run_id, now, record_before_scoring, recorded_runs
 from pipelines.score_record import ScoreRun
 from pipelines.score_run import Scoring, execute, scoring_of, submit
 from pipelines.score_shards import ScoreSpec
@@ -105,6 +105,11 @@ def plan(scoring: Scoring, inputs: Sequence[Input], run_date: str, overwrite: bo
 
 
 def _earlier_run(output: str, work: str) -> str | None:
-  """The latest run that did the same work and was committed."""
-  records = (read_record(output, run_id) for run_id in reversed(recorded_runs(output)))
+  """The latest run that did the same work and was committed; a part of a night never did.
+
+  Raises:
+    DamagedRecordError: if that cannot be told.
+  """
+  runs = (run_id for run_id in reversed(recorded_runs(output)) if not is_slice(run_id))
+  records = (record_before_scoring(output, run_id) or {} for run_id in runs)
   return next((record['run_id'] for record in records if record.get('work_digest') == work), None)

@@ -193,6 +193,15 @@ def delete_tree(path: str) -> None:
     _beam().delete([path])
 
 
+def move(source: str, target: str) -> None:
+  """Gives a file another name; a store copies it first, and two attempts end as one."""
+  if is_local(source):
+    os.replace(source, target)
+  else:
+    copy_files([(source, target)])
+    delete(source)
+
+
 def copy_files(pairs: Sequence[tuple[str, str]]) -> None:
   """Copies files to a store, or within it: source and target of each."""
   if not pairs:
