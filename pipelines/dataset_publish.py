@@ -48,6 +48,7 @@ class DatasetRun:
   crosswalk: str = ''
   synthetic: bool = False
   near_duplicate_bits: int = 4
+  max_labels: int = 20
 
   @property
   def staging(self) -> str:

@@ -1,5 +1,6 @@
 """`radbeam ingest`: archives and labels become a dataset."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -17,8 +18,9 @@ from pipelines.crosswalk import staging_folder
 from pipelines.dataset_publish import RECORD, DatasetRun, publish_dataset
 from pipelines.dataset_shards import Annotator, DatasetSpec, write_dataset_shard
 from pipelines.duplicates import FlagDuplicates, table_of
-from pipelines.exits import Exit, UsageError
+from pipelines.exits import Exit, UsageError, is_caused_by
 from pipelines.keys import key_path, read_site_key
+from pipelines.label_guard import add_counts, check_labels, label_counts
 from pipelines.launch import check_rejects, config_of, decode_options, inputs_or_record, report_listing
 from pipelines.near_duplicates import FindNearDuplicates
 from pipelines.options import IngestOptions
@@ -32,7 +34,7 @@ from transforms.features_alone_beam import AnalyzeFeaturesAlone
 from transforms.features_beam import AnalyzeFeatures
 from transforms.identifiers import Pseudonyms
 from transforms.inputs import Input
-from transforms.labels import LabelTable, parse_label_csv, read_label_csv
+from transforms.labels import LabelError, LabelTable, parse_label_csv, read_label_csv
 from transforms.preprocess import PreprocessSpec
 from transforms.read_beam import ListShards
 from transforms.shards import Shard
@@ -61,6 +63,18 @@ def run(options: IngestOptions, beam_args: Sequence[str], *, synthetic: bool = F
     return Exit.DONE
   key = key_path(options.pseudonym_key_file)
   dataset = replace(_dataset_run(options, spec, key), synthetic=synthetic)
+  with _nothing_left_if_refused(dataset):
+    return _run(options, beam_args, inputs, spec, dataset, key)
+
+
+def _run(
+  options: IngestOptions,
+  beam_args: Sequence[str],
+  inputs: Sequence[Input],
+  spec: DatasetSpec,
+  dataset: DatasetRun,
+  key: str,
+) -> Exit:
   if not waits(beam_args):
     _submit(inputs, spec, dataset, key, beam_args)
     _LOG.info('submitted; the dataset is there when its dataset.json is')
@@ -75,6 +89,18 @@ def run(options: IngestOptions, beam_args: Sequence[str], *, synthetic: bool = F
     is_near = runs_here(beam_args) and not storage.is_local(dataset.staging)
     build(pipeline, inputs, spec, dataset, key, _graph_folder(temporary if is_near else dataset.staging))
   return _finish(options, dataset)
+
+
+@contextlib.contextmanager
+def _nothing_left_if_refused(dataset: DatasetRun) -> Iterator[None]:
+  """Labels that are refused may name patients, and unfinished work has them too."""
+  try:
+    yield
+  except (LabelError, RuntimeError) as error:  # the latter is Beam's, of what a worker raised
+    if is_caused_by(error, LabelError.__name__):
+      _remove_staged(dataset)
+      storage.delete_if_empty(dataset.output)
+    raise
 
 
 def _submit(
@@ -131,6 +157,7 @@ def _dataset_run(options: IngestOptions, spec: DatasetSpec, key: str) -> Dataset
     config_json=config,
     crosswalk=spec.crosswalk,
     near_duplicate_bits=options.near_duplicate_bits,
+    max_labels=options.max_labels,
   )
 
 
@@ -152,9 +179,15 @@ def build(
   flagged = results | 'FlagDuplicates' >> FlagDuplicates(dataset.staging, 'index')
   analyze = AnalyzeFeatures if storage.is_local(graph_folder) else AnalyzeFeaturesAlone
   near = flagged.results | 'FindNearDuplicates' >> FindNearDuplicates(dataset.near_duplicate_bits)
+  labels = (
+    results
+    | 'CountLabels' >> beam.Map(label_counts)
+    | 'AddCounts' >> beam.CombineGlobally(add_counts)
+    | 'CheckLabels' >> beam.Map(check_labels, dataset.max_labels)
+  )
   graph = (
     results
-    | 'ReadTrainSums' >> beam.FlatMap(train_sums)
+    | 'ReadTrainSums' >> beam.FlatMap(_sums_once_checked, beam.pvalue.AsSingleton(labels))
     | 'AnalyzeFeatures'
     >> analyze(
       spec.decode.spec.shape,
@@ -222,6 +255,11 @@ def job_digest(spec: DatasetSpec, key_fingerprint: str) -> str:
   labels = hashlib.sha256(storage.read_bytes(spec.labels)).hexdigest() if is_csv else spec.labels
   values = {'spec': repr(spec), 'labels': labels, 'key': key_fingerprint, 'code': code_version()}
   return digest_of(values | {'columns': ' '.join(INDEX.names)})
+
+
+def _sums_once_checked(result: ShardResult, _: int) -> list[dict[str, Any]]:
+  """`train_sums`, once the labels are known to be few: others come into no vocabulary."""
+  return train_sums(result)
 
 
 def train_sums(result: ShardResult) -> list[dict[str, Any]]:

@@ -157,4 +157,4 @@ def _check_positive(dataset: Dataset, wanted: str | None) -> None:
 
 
 def _counts(dataset: Dataset) -> str:
-  return '; '.join(f'{split}: {dict(dataset.class_counts(split))}' for split in ('train', 'val', 'test'))
+  return '; '.join(f'{split}: {dataset.outline(split)}' for split in ('train', 'val', 'test'))
