@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipelines.beam_options import make_runner, pipeline_options, runs_here, waits
 from pipelines.crosswalk import staging_folder
-from pipelines.dataset_publish import RECORD, DatasetRun, publish_dataset
+from pipelines.dataset_publish import RECORD, DatasetRun, committed_run, publish_dataset
 from pipelines.dataset_shards import Annotator, DatasetSpec, write_dataset_shard
 from pipelines.duplicates import FlagDuplicates, table_of
 from pipelines.exits import Exit, UsageError, is_caused_by
@@ -158,6 +158,7 @@ def _dataset_run(options: IngestOptions, spec: DatasetSpec, key: str) -> Dataset
     crosswalk=spec.crosswalk,
     near_duplicate_bits=options.near_duplicate_bits,
     max_labels=options.max_labels,
+    gives_up=(committed_run(options.output) or '') if options.overwrite else '',
   )
 
 

@@ -156,6 +156,16 @@ def _write_temporary(path: str, data: bytes) -> str:
   return temporary
 
 
+def are_same(path: str, found: StoredFile) -> bool:
+  """Whether a file has the content of one that was found; names of one file of a disk are told without reading it."""
+  if is_local(path) and is_local(found.path) and os.path.samefile(path, found.path):
+    return True
+  (file,) = list_files(path)
+  if file.size_bytes != found.size_bytes:
+    return False
+  return (file.crc32c or crc32c_of(path)) == (found.crc32c or crc32c_of(found.path))
+
+
 def modified_at(file: StoredFile) -> float:
   """When a file was last written, in seconds since 1970; objects of a store never change, so their time is 0."""
   return int(file.fingerprint) / 1e9 if is_local(file.path) and file.fingerprint else 0.0
