@@ -22,6 +22,7 @@ from pipelines.exits import Exit, UsageError, is_caused_by
 from pipelines.keys import key_path, read_site_key
 from pipelines.label_guard import add_counts, check_labels, label_counts
 from pipelines.launch import check_rejects, config_of, decode_options, inputs_or_record, report_listing
+from pipelines.lock import held_work
 from pipelines.near_duplicates import FindNearDuplicates
 from pipelines.options import IngestOptions
 from pipelines.progress import shard_progress
@@ -53,7 +54,7 @@ def run(options: IngestOptions, beam_args: Sequence[str], *, synthetic: bool = F
     synthetic: whether the images are drawn; the dataset and all that is made of it say so.
 
   Raises:
-    UsageError, NothingToDo, TooManyRejects: as their docstrings say.
+    UsageError, LabelError, Locked, NothingToDo, TooManyRejects: as their docstrings say.
   """
   _check_output(options)
   inputs = inputs_or_record(options, 'ingest')
@@ -63,8 +64,10 @@ def run(options: IngestOptions, beam_args: Sequence[str], *, synthetic: bool = F
     return Exit.DONE
   key = key_path(options.pseudonym_key_file)
   dataset = replace(_dataset_run(options, spec, key), synthetic=synthetic)
-  with _nothing_left_if_refused(dataset):
-    return _run(options, beam_args, inputs, spec, dataset, key)
+  with held_work(storage.join(options.output, '.lock'), dataset.run_id, 'this dataset'):
+    dataset = replace(dataset, gives_up=_given_up(options))  # again: it may have been published meanwhile
+    with _nothing_left_if_refused(dataset):
+      return _run(options, beam_args, inputs, spec, dataset, key)
 
 
 def _run(
@@ -133,9 +136,20 @@ def dataset_spec(options: IngestOptions) -> DatasetSpec:
   )
 
 
-def _check_output(options: IngestOptions) -> None:
-  if storage.exists(storage.join(options.output, RECORD)) and not options.overwrite:
+def _given_up(options: IngestOptions) -> str:
+  """The run whose dataset --overwrite gives up; '' if there is none.
+
+  Raises:
+    UsageError: if there is one and it is not given up.
+  """
+  committed = committed_run(options.output)
+  if committed is not None and not options.overwrite:
     raise UsageError(f'{options.output} holds a dataset already; give another --output, or --overwrite to replace it')
+  return committed or ''
+
+
+def _check_output(options: IngestOptions) -> None:
+  _given_up(options)
   if options.labels not in ('folder', 'none'):
     _label_table(options.labels)
 
@@ -158,7 +172,6 @@ def _dataset_run(options: IngestOptions, spec: DatasetSpec, key: str) -> Dataset
     crosswalk=spec.crosswalk,
     near_duplicate_bits=options.near_duplicate_bits,
     max_labels=options.max_labels,
-    gives_up=(committed_run(options.output) or '') if options.overwrite else '',
   )
 
 
