@@ -107,6 +107,11 @@ class Dataset:
     found = self.counts.get(split, {})
     return {label: int(found.get(label, 0)) for label in self.labels}
 
+  def outline(self, split: Split) -> str:
+    """A split in figures, for lines on a terminal: labels are the site's words, and stay with its data."""
+    counts = self.class_counts(split)
+    return f'{sum(counts.values())} images of {len(counts)} labels ({"/".join(map(str, counts.values()))})'
+
   def count(self, split: Split) -> int:
     """Labelled images of a split."""
     return sum(self.class_counts(split).values())

@@ -80,8 +80,8 @@ def choose_positive(labels: Sequence[str], wanted: str | None) -> int | None:
   """
   if wanted is not None and (wanted not in labels or len(labels) != 2):
     raise ValueError(
-      f'positive_label is {wanted!r}, the dataset has the labels {", ".join(labels)}; '
-      'give one of them, and none for more than two classes'
+      f'positive_label is {wanted!r}, the dataset has {len(labels)} labels; '
+      'give one of two that dataset.json names, and none for more than two classes'
     )
   if len(labels) != 2:
     return None

@@ -164,7 +164,7 @@ def check_dataset(bundles: Sequence[Bundle], dataset: Dataset) -> None:
   first = bundles[0]
   if dataset.labels != first.labels:
     raise DatasetError(
-      f'the dataset has the labels {", ".join(dataset.labels)}, {first.name} {", ".join(first.labels)}; '
+      f'the dataset has {len(dataset.labels)} labels, {first.name} {len(first.labels)}, and they are not the same; '
       'give the dataset that it was trained on'
     )
   check_preprocessing(dataset, first.spec, first.name)

@@ -120,8 +120,8 @@ def check_fit(bundle: Bundle, dataset: Dataset) -> None:
   unknown = sorted(set(dataset.labels) - set(bundle.labels))
   if unknown:
     raise DatasetError(
-      f'the dataset has {len(unknown)} labels that the bundle does not know, it knows {", ".join(bundle.labels)}; '
-      'map the labels when ingesting'
+      f'the dataset has {len(unknown)} labels that the bundle does not know, it knows {len(bundle.labels)}; '
+      'give the images those that bundle.json names when ingesting'
     )
 
 

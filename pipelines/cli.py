@@ -109,7 +109,7 @@ def _run_guarded(job: str, arguments: list[str]) -> int:
   try:
     configure(first.log_format, first.log_file, first.quiet)  # how wrong flags are told is a flag too
     options, extras = parse(job, arguments)
-    inputs = getattr(options, 'input', ())
+    inputs = read_places(options)
     code = _run(job, options, extras)
     end_job(job, code)
     return code
@@ -121,6 +121,12 @@ def _run_guarded(job: str, arguments: list[str]) -> int:
     if isinstance(error, BrokenPipeError) and _nobody_reads():
       raise
     return _report(job, error, inputs, first.places)
+
+
+def read_places(options: JobOptions) -> tuple[str, ...]:
+  """What a job reads images from: the names of what lies below may name patients."""
+  given = (getattr(options, name, ()) for name in ('input', 'inbox', 'path'))
+  return tuple(place for places in given for place in ((places,) if isinstance(places, str) else places))
 
 
 def _stop(job: str, code: int) -> int:

@@ -16,7 +16,7 @@ from pipelines.near_duplicates import near_duplicate_rows, summary
 from pipelines.publish import part_name, publish_crosswalk, publish_folder, with_role
 from pipelines.run_record import now, summarise, versions, write_record
 from pipelines.schemas import NEAR_DUPLICATES, read_columns, write_table
-from pipelines.staging import FOLDER, ShardResult, check_failures, choose_results, total_counts
+from pipelines.staging import FOLDER, ShardResult, check_failures, choose_results, read_note, total_counts
 from transforms import storage
 from transforms.duplicates import DuplicateCounts
 from transforms.near_duplicates import NearDuplicates
@@ -26,6 +26,7 @@ from transforms.splits import SPLITS
 RECORD: Final = 'dataset.json'
 FOLDERS: Final = ('examples', 'index', 'samples', 'near_duplicates', 'transform_graph')
 FORMAT_VERSION: Final = 1
+Files = list[tuple[str, str]]  # of a folder: path of each staged file, and its name there
 _DIGESTED: Final = ['image_id', 'pixel_sha256', 'split', 'label']
 
 
@@ -36,6 +37,7 @@ class DatasetRun:
   Attributes:
     config_json: the options that decide the content, for the record.
     synthetic: whether the images are drawn; reports then say so.
+    gives_up: the run of the dataset that --overwrite gives up; '' if there is none.
   """
 
   output: str
@@ -48,6 +50,8 @@ class DatasetRun:
   crosswalk: str = ''
   synthetic: bool = False
   near_duplicate_bits: int = 4
+  max_labels: int = 20
+  gives_up: str = ''
 
   @property
   def staging(self) -> str:
@@ -62,11 +66,17 @@ def publish_dataset(
   duplicates: DuplicateCounts,
   near: NearDuplicates,
 ) -> str:
-  """Publishes and commits; safe to run again, whatever an earlier attempt left behind.
+  """Publishes and commits; safe to run again, whatever an earlier attempt left behind, and after one that committed.
 
   Returns:
     The path of the record.
+
+  Raises:
+    UsageError: if no image is left, or another run published here since this one began, or does so now.
   """
+  path = storage.join(run.output, RECORD)
+  if committed_run(run.output) == run.run_id:  # an earlier attempt has done it all; what was staged may be gone
+    return path
   chosen = choose_results(results)
   check_failures(chosen, [run.staging])
   pairs = near_duplicate_rows(near, chosen)
@@ -75,16 +85,26 @@ def publish_dataset(
     'near_duplicates': summary(near, pairs, run.near_duplicate_bits),
   }
   _refuse_without_images(record)
-  _delete_uncommitted(run)
+  if not _give_up(run):
+    return path
   layout = _layout(chosen, transform_graph)
   layout['near_duplicates'] = [(_stage_pairs(run, pairs), part_name(0, 1, 'parquet'))]
-  for folder, files in layout.items():
-    publish_folder(files, storage.join(run.output, folder))
+  for folder in FOLDERS:
+    _replace_folder(layout.get(folder, []), storage.join(run.output, folder))
   if run.crosswalk:
     publish_crosswalk(chosen, run.crosswalk, run.run_id)
-  path = storage.join(run.output, RECORD)
+  if not all(_holds(storage.join(run.output, folder), files) for folder, files in layout.items()):
+    raise UsageError(f'another run publishes into {run.output} at the same time; run it again once that has ended')
   write_record(path, record)
   return path
+
+
+def committed_run(output: str) -> str | None:
+  """The run whose dataset is there; None if there is none, '' if its record does not say."""
+  try:
+    return str((read_note(storage.join(output, RECORD)) or {}).get('run_id', ''))
+  except FileNotFoundError:
+    return None
 
 
 def _stage_pairs(run: DatasetRun, pairs: Sequence[Mapping[str, Any]]) -> str:
@@ -115,18 +135,56 @@ def _refuse_without_images(record: Mapping[str, Any]) -> None:
     )
 
 
-def _delete_uncommitted(run: DatasetRun) -> None:
-  """Folders without a record are an earlier attempt's, or an old dataset that --overwrite gave up."""
-  path = storage.join(run.output, RECORD)
-  if storage.exists(path):
-    storage.delete_tree(path)
-  for folder in FOLDERS:
-    storage.delete_tree(storage.join(run.output, folder))
+def _give_up(run: DatasetRun) -> bool:
+  """Removes the record of the dataset that --overwrite gave up: from here on there is none, until the new one.
+
+  Returns:
+    False if this run has committed by now.
+
+  Raises:
+    UsageError: if the dataset is of a run that ended after this one began.
+  """
+  committed = committed_run(run.output)
+  if committed not in (None, '', run.gives_up, run.run_id):
+    raise UsageError(
+      f'run {committed} has published a dataset in {run.output} since run {run.run_id} began; '
+      'give another --output, or --overwrite to replace it'
+    )
+  if committed not in (None, run.run_id):
+    storage.delete_tree(storage.join(run.output, RECORD))
+  return committed != run.run_id
 
 
-def _layout(results: Sequence[ShardResult], transform_graph: str) -> dict[str, list[tuple[str, str]]]:
+def _replace_folder(files: Files, folder: str) -> None:
+  """Publishes a folder in the place of one without a record: what an attempt at the same work has put there stays."""
+  if _holds(folder, files):
+    return
+  if storage.is_local(folder):
+    storage.delete_tree(folder)
+  for path in _foreign(folder, files):
+    storage.delete(path)
+  if files:
+    publish_folder(files, folder)
+
+
+def _holds(folder: str, files: Files) -> bool:
+  """Whether a folder is there as these files make it."""
+  return sum(1 for _ in storage.list_files(folder)) == len(files) and not _foreign(folder, files)
+
+
+def _foreign(folder: str, files: Files) -> list[str]:
+  """What is there and is none of these files."""
+  staged = {storage.join(folder, name): path for path, name in files}
+  return [
+    found.path
+    for found in storage.list_files(folder)
+    if found.path not in staged or not storage.are_same(staged[found.path], found)
+  ]
+
+
+def _layout(results: Sequence[ShardResult], transform_graph: str) -> dict[str, Files]:
   """The staged files of each folder with their names in it."""
-  layout: dict[str, list[tuple[str, str]]] = defaultdict(list)
+  layout: dict[str, Files] = defaultdict(list)
   for split in SPLITS:
     for number, file in with_role(results, f'examples/{split}'):
       layout['examples'].append((file.path, f'split={split}/{part_name(number, len(results), "tfrecord")}'))
@@ -138,7 +196,15 @@ def _layout(results: Sequence[ShardResult], transform_graph: str) -> dict[str, l
   prefix = transform_graph.rstrip('/') + '/'
   for stored in storage.list_files(transform_graph):
     layout['transform_graph'].append((stored.path, stored.path.removeprefix(prefix)))
-  return {folder: list(dict.fromkeys(files)) for folder, files in layout.items()}
+  return {folder: _once_each(files) for folder, files in layout.items()}
+
+
+def _once_each(files: Files) -> Files:
+  """The first file of each name: an image that came twice may have its picture from two shards."""
+  paths: dict[str, str] = {}
+  for path, name in files:
+    paths.setdefault(name, path)
+  return [(path, name) for name, path in paths.items()]
 
 
 def _describe(run: DatasetRun, results: Sequence[ShardResult]) -> dict[str, Any]:

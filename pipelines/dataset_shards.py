@@ -3,7 +3,7 @@
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +16,8 @@ from transforms.decode import DecodeOptions
 from transforms.elements import Frame, Histogram, Pixels, Source
 from transforms.errors import InputError
 from transforms.identifiers import Pseudonyms
-from transforms.labels import NO_LABEL, LabelRow, LabelTable, folder_label
+from transforms.label_names import names_patient
+from transforms.labels import NO_LABEL, LabelError, LabelRow, LabelTable, folder_label
 from transforms.raster import encode_png
 from transforms.read import ReadSource
 from transforms.read_beam import read_shard
@@ -27,6 +28,10 @@ from transforms.tfrecord import write_record
 
 SAMPLES_PER_SHARD = 6
 _LEVELS = np.arange(256)
+_NAMES_PATIENT: Final = (
+  'found a label that is the name or an id of its patient, study or series, as are folders of a PACS export; expected '
+  'classes, since labels are published: give --labels as a CSV, or folders of classes, or call a class otherwise'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +68,19 @@ class Annotator:
   table: LabelTable | None
 
   def annotate(self, source: Source, frame: Frame) -> Annotated:
-    """What belongs to a frame; a frame that lacks what it needs loses its pixels instead."""
+    """What belongs to a frame; a frame that lacks what it needs loses its pixels instead.
+
+    Raises:
+      LabelError: if the label names the patient, the study or the series.
+    """
     if frame.error:
       return Annotated(frame)
     row = self._label_row(source, frame)
     if row.label is None and self.spec.labels != 'none':
       return Annotated(_without_pixels(frame, InputError('label-missing')))
     patient = self.spec.patient.patient(source, frame.facts, row.patient)
+    if row.label is not None and names_patient(row.label, frame.facts, row.patient or patient):
+      raise LabelError(_NAMES_PATIENT)
     if patient is not None:
       return Annotated(frame, row.label, split_of(patient, self.spec.split), bucket_of(patient, self.spec.split))
     if self.spec.split.needs_patient:

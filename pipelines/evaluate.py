@@ -37,7 +37,7 @@ def run(options: EvaluateOptions, beam_args: Sequence[str]) -> Exit:
   if options.dry_run:
     bundle = load_bundle(options.bundle)
     dataset = open_unseen(options.dataset, bundle, options.split)
-    _LOG.info('would evaluate %s on %s; nothing was written', bundle.name, dict(dataset.class_counts(options.split)))
+    _LOG.info('would evaluate %s on %s; nothing was written', bundle.name, dataset.outline(options.split))
     return Exit.DONE
   started = now()
   evaluation = evaluate(options.bundle, options.dataset, options.split)

@@ -54,6 +54,7 @@ EVENTS: Final[Mapping[str, EventKind]] = {
   'slice-published': EventKind('the rows of a part are there, and its record'),
   'deadline-reached': EventKind('no further slice is begun; the next run goes on', logging.WARNING),
   'leftovers-removed': EventKind('what a run that died had left unfinished is gone'),
+  'record-damaged': EventKind('a run record cannot be read; it is left out, or if empty set aside', logging.WARNING),
   'alarm': EventKind('a figure is beyond its threshold', logging.WARNING),
   'night-finished': EventKind('the record of the night is written'),
   'runs-pruned': EventKind('rows of old runs were deleted; their records stay'),

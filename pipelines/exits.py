@@ -55,6 +55,7 @@ _EXITS: Final = {
   'Locked': Exit.LOCKED,
   'KeyFileError': Exit.USAGE,
   'LabelError': Exit.USAGE,
+  'DamagedRecordError': Exit.USAGE,
   'RulesError': Exit.USAGE,
   'BundleError': Exit.USAGE,
   'DatasetError': Exit.USAGE,
@@ -91,6 +92,14 @@ def user_message(error: BaseException, inputs: Sequence[str] = ()) -> tuple[Exit
     if found:
       return found
   return None
+
+
+def is_caused_by(error: BaseException, name: str) -> bool:
+  """Whether an error of this name is what a job raised, or a worker of its engine."""
+  return any(
+    type(one).__name__ == name or any(raised[1] == name for raised in _RAISED.finditer(str(one)))
+    for one in _chain(error)
+  )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -141,8 +150,18 @@ def _nameable(path: str | None, inputs: Sequence[str]) -> str:
   """A path as it may be shown: what lies below an input, or matches its glob, is known by the input."""
   if path is None:
     return 'a file'
-  for given in inputs:
-    fixed = re.split(r'[*?[]', given, maxsplit=1)[0]
-    if path != given and path.startswith(fixed) and (fixed or not os.path.isabs(path)):
-      return f'a file of {given}'
-  return path
+  below = (given for given in inputs if _plain(path) != _plain(given) and _is_below(path, given))
+  return next((f'a file of {given}' for given in below), path)
+
+
+def _is_below(path: str, given: str) -> bool:
+  fixed, *pattern = re.split(r'[*?[]', given, maxsplit=1)
+  start = _plain(fixed)
+  if start and not pattern:
+    start = start.rstrip('/') + '/'
+  return _plain(path).startswith(start) and (start != '' or not os.path.isabs(path))
+
+
+def _plain(path: str) -> str:
+  """A path without what does not change it: `./`, `//`, and a slash at the end."""
+  return path if '://' in path or not path else os.path.normpath(path).removeprefix('.')

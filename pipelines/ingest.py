@@ -1,5 +1,6 @@
 """`radbeam ingest`: archives and labels become a dataset."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -16,12 +17,14 @@ from pipelines.alarms import end_of_run
 from pipelines.beam_options import make_runner, pipeline_options, runs_here, waits
 from pipelines.crosswalk import staging_folder
 from pipelines.dataset_ids import rename_images
-from pipelines.dataset_publish import RECORD, DatasetRun, publish_dataset
+from pipelines.dataset_publish import RECORD, DatasetRun, committed_run, publish_dataset
 from pipelines.dataset_shards import Annotator, DatasetSpec, write_dataset_shard
 from pipelines.duplicates import FlagDuplicates, table_of
-from pipelines.exits import Exit, UsageError
+from pipelines.exits import Exit, UsageError, is_caused_by
 from pipelines.keys import key_path, read_site_key
+from pipelines.label_guard import add_counts, check_labels, label_counts
 from pipelines.launch import check_rejects, config_of, decode_options, inputs_or_record, report_listing
+from pipelines.lock import held_work
 from pipelines.near_duplicates import FindNearDuplicates
 from pipelines.options import IngestOptions
 from pipelines.progress import shard_progress
@@ -34,7 +37,7 @@ from transforms.features_alone_beam import AnalyzeFeaturesAlone
 from transforms.features_beam import AnalyzeFeatures
 from transforms.identifiers import Pseudonyms
 from transforms.inputs import Input
-from transforms.labels import LabelTable, parse_label_csv, read_label_csv
+from transforms.labels import LabelError, LabelTable, parse_label_csv, read_label_csv
 from transforms.preprocess import PreprocessSpec
 from transforms.read_beam import ListShards
 from transforms.shards import Shard
@@ -53,7 +56,7 @@ def run(options: IngestOptions, beam_args: Sequence[str], *, synthetic: bool = F
     synthetic: whether the images are drawn; the dataset and all that is made of it say so.
 
   Raises:
-    UsageError, NothingToDo, TooManyRejects: as their docstrings say.
+    UsageError, LabelError, Locked, NothingToDo, TooManyRejects: as their docstrings say.
   """
   _check_output(options)
   inputs = inputs_or_record(options, 'ingest')
@@ -63,6 +66,20 @@ def run(options: IngestOptions, beam_args: Sequence[str], *, synthetic: bool = F
     return Exit.DONE
   key = key_path(options.pseudonym_key_file)
   dataset = replace(_dataset_run(options, spec, key), synthetic=synthetic)
+  with held_work(storage.join(options.output, '.lock'), dataset.run_id, 'this dataset'):
+    dataset = replace(dataset, gives_up=_given_up(options))  # again: it may have been published meanwhile
+    with _nothing_left_if_refused(dataset):
+      return _run(options, beam_args, inputs, spec, dataset, key)
+
+
+def _run(
+  options: IngestOptions,
+  beam_args: Sequence[str],
+  inputs: Sequence[Input],
+  spec: DatasetSpec,
+  dataset: DatasetRun,
+  key: str,
+) -> Exit:
   if not waits(beam_args):
     _submit(inputs, spec, dataset, key, beam_args)
     _LOG.info('submitted; the dataset is there when its dataset.json is')
@@ -77,6 +94,18 @@ def run(options: IngestOptions, beam_args: Sequence[str], *, synthetic: bool = F
     is_near = runs_here(beam_args) and not storage.is_local(dataset.staging)
     build(pipeline, inputs, spec, dataset, key, _graph_folder(temporary if is_near else dataset.staging))
   return _finish(options, dataset)
+
+
+@contextlib.contextmanager
+def _nothing_left_if_refused(dataset: DatasetRun) -> Iterator[None]:
+  """Labels that are refused may name patients, and unfinished work has them too."""
+  try:
+    yield
+  except (LabelError, RuntimeError) as error:  # the latter is Beam's, of what a worker raised
+    if is_caused_by(error, LabelError.__name__):
+      _remove_staged(dataset)
+      storage.delete_if_empty(dataset.output)
+    raise
 
 
 def _submit(
@@ -109,9 +138,20 @@ def dataset_spec(options: IngestOptions) -> DatasetSpec:
   )
 
 
-def _check_output(options: IngestOptions) -> None:
-  if storage.exists(storage.join(options.output, RECORD)) and not options.overwrite:
+def _given_up(options: IngestOptions) -> str:
+  """The run whose dataset --overwrite gives up; '' if there is none.
+
+  Raises:
+    UsageError: if there is one and it is not given up.
+  """
+  committed = committed_run(options.output)
+  if committed is not None and not options.overwrite:
     raise UsageError(f'{options.output} holds a dataset already; give another --output, or --overwrite to replace it')
+  return committed or ''
+
+
+def _check_output(options: IngestOptions) -> None:
+  _given_up(options)
   if options.labels not in ('folder', 'none'):
     _label_table(options.labels)
 
@@ -133,6 +173,7 @@ def _dataset_run(options: IngestOptions, spec: DatasetSpec, key: str) -> Dataset
     config_json=config,
     crosswalk=spec.crosswalk,
     near_duplicate_bits=options.near_duplicate_bits,
+    max_labels=options.max_labels,
   )
 
 
@@ -154,9 +195,15 @@ def build(
   flagged = results | 'FlagDuplicates' >> FlagDuplicates(dataset.staging, 'index', rename_images)
   analyze = AnalyzeFeatures if storage.is_local(graph_folder) else AnalyzeFeaturesAlone
   near = flagged.results | 'FindNearDuplicates' >> FindNearDuplicates(dataset.near_duplicate_bits)
+  labels = (
+    results
+    | 'CountLabels' >> beam.Map(label_counts)
+    | 'AddCounts' >> beam.CombineGlobally(add_counts)
+    | 'CheckLabels' >> beam.Map(check_labels, dataset.max_labels)
+  )
   graph = (
     results
-    | 'ReadTrainSums' >> beam.FlatMap(train_sums)
+    | 'ReadTrainSums' >> beam.FlatMap(_sums_once_checked, beam.pvalue.AsSingleton(labels))
     | 'AnalyzeFeatures'
     >> analyze(
       spec.decode.spec.shape,
@@ -227,6 +274,11 @@ def job_digest(spec: DatasetSpec, key_fingerprint: str) -> str:
   labels = hashlib.sha256(storage.read_bytes(spec.labels)).hexdigest() if is_csv else spec.labels
   values = {'spec': repr(spec), 'labels': labels, 'key': key_fingerprint, 'code': code_version()}
   return digest_of(values | {'columns': ' '.join(INDEX.names)})
+
+
+def _sums_once_checked(result: ShardResult, _: int) -> list[dict[str, Any]]:
+  """`train_sums`, once the labels are known to be few: others come into no vocabulary."""
+  return train_sums(result)
 
 
 def train_sums(result: ShardResult) -> list[dict[str, Any]]:

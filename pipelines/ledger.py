@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple
 
-from pipelines.run_record import code_version, read_record, recorded_runs
+from pipelines.run_record import code_version, list_records, record_before_scoring
 from transforms import storage
 
 _LOG = logging.getLogger('radbeam.ledger')
@@ -145,11 +145,16 @@ def entries_of(record: Mapping[str, Any]) -> Iterator[Entry]:
 
 
 def load_ledger(output: str) -> Ledger:
-  """Reads the latest snapshot, and the records that are not in it."""
+  """Reads the latest snapshot, and the records that are not in it.
+
+  Raises:
+    DamagedRecordError: if one of these is damaged, and its files would be scored again.
+  """
   known, entries = _read_snapshot(output)
-  runs = set(recorded_runs(output))
-  for run_id in sorted(runs - known):
-    entries.extend(entries_of(read_record(output, run_id)))
+  runs, lost = list_records(output)
+  entries = [entry for entry in entries if entry.run_id not in lost]
+  for run_id in sorted(set(runs) - known):
+    entries.extend(entries_of(record_before_scoring(output, run_id) or {}))
   return Ledger(entries, runs, code_version())
 
 

@@ -1,4 +1,4 @@
-"""One nightly run at a time on an output.
+"""One nightly run at a time on an output, and one run at a time on a dataset, on a bundle, and on the same scoring.
 
 On a disk the kernel keeps the lock, and frees it when its owner dies. In an
 object store it is an object that its owner writes again and again; one that has
@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import pathlib
+import posixpath
 import threading
 import time
 from collections.abc import Iterator
@@ -60,21 +61,59 @@ class Lock:
 
 @contextlib.contextmanager
 def held_lock(output: str, run_id: str) -> Iterator[Lock]:
-  """Holds the lock of an output while the block runs.
+  """Holds the lock of an output while the block runs; its file stays there.
 
   Raises:
     Locked: if another run holds it.
   """
-  path = storage.join(output, _FILE)
-  with _leased(path, run_id) if storage.is_object(path) else _flocked(path, run_id) as lock:
+  with _held(storage.join(output, _FILE), run_id, Place('this output', stays=True)) as lock:
+    yield lock
+
+
+@contextlib.contextmanager
+def held_work(path: str, run_id: str, what: str) -> Iterator[Lock]:
+  """Holds a lock of this name while the block runs, and leaves nothing behind.
+
+  Of a job that goes on where nobody waits for it, this is held only until it is sent.
+
+  Args:
+    path: of the lock.
+    run_id: what whoever is refused is told.
+    what: is worked on, such as `this dataset`.
+
+  Raises:
+    Locked: if another run holds it.
+  """
+  with _held(path, run_id, Place(what, stays=False)) as lock:
+    yield lock
+
+
+def lock_beside(path: str) -> str:
+  """The name of the lock of a folder: hidden, and beside it."""
+  folder, name = posixpath.split(path.rstrip('/'))
+  return storage.join(folder, f'.{name}{_FILE}')
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+  """What a lock is for: `stays` says whether its file does."""
+
+  what: str
+  stays: bool
+
+
+@contextlib.contextmanager
+def _held(path: str, run_id: str, place: Place) -> Iterator[Lock]:
+  with (_leased if storage.is_object(path) else _flocked)(path, run_id, place) as lock:
     if lock.recovered:
       text = f'run {lock.recovered} died while it held the lock; going on in its place'
       emit('lock-recovered', text, died=lock.recovered)
     yield lock
 
 
-def _refuse(owner: str | None) -> NoReturn:
-  raise Locked(f'run {owner or "of another process"} is at work on this output; let it end, or stop it') from None
+def _refuse(owner: str | None, place: Place) -> NoReturn:
+  text = f'run {owner or "of another process"} is at work on {place.what}; let it end, or stop it'
+  raise Locked(text) from None
 
 
 def _told(run_id: str) -> str:
@@ -84,25 +123,56 @@ def _told(run_id: str) -> str:
 def _owner(text: str | bytes) -> str | None:
   try:
     return str(json.loads(text)['run_id'])
-  except (ValueError, KeyError):
+  except (ValueError, KeyError, TypeError):
     return None
 
 
 @contextlib.contextmanager
-def _flocked(path: str, run_id: str) -> Iterator[Lock]:
-  pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-  descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-  with os.fdopen(descriptor, 'r+') as file:
-    try:
-      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      _refuse(_wait_for_owner(file))
+def _flocked(path: str, run_id: str, place: Place) -> Iterator[Lock]:
+  folder = pathlib.Path(path).parent
+  is_new = not folder.is_dir()
+  with _open_flocked(path, place) as file:
     recovered = _owner(file.read())
     _overwrite(file, _told(run_id))
     try:
       yield Lock(recovered)
     finally:
       _overwrite(file, '')
+      if not place.stays:
+        _remove(path, is_new)
+
+
+def _remove(path: str, is_new: bool) -> None:
+  """Removes the file of a lock while it is held: whoever has opened it meanwhile finds out; its folder if it is new."""
+  pathlib.Path(path).unlink(missing_ok=True)
+  if is_new:
+    storage.delete_if_empty(os.path.dirname(path))
+
+
+@contextlib.contextmanager
+def _open_flocked(path: str, place: Place) -> Iterator[IO[str]]:
+  """The file, locked; it may have gone, with its folder, while it was opened."""
+  while True:
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+      descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except FileNotFoundError:
+      continue
+    with os.fdopen(descriptor, 'r+') as file:
+      try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except BlockingIOError:
+        _refuse(_wait_for_owner(file), place)
+      if _is_still(path, descriptor):
+        yield file
+        return
+
+
+def _is_still(path: str, descriptor: int) -> bool:
+  try:
+    return os.path.samestat(os.stat(path), os.fstat(descriptor))
+  except FileNotFoundError:
+    return False
 
 
 def _wait_for_owner(file: IO[str]) -> str | None:
@@ -124,8 +194,8 @@ def _overwrite(file: IO[str], text: str) -> None:
 
 
 @contextlib.contextmanager
-def _leased(url: str, run_id: str) -> Iterator[Lock]:
-  generation, recovered = _take(url, run_id)
+def _leased(url: str, run_id: str, place: Place) -> Iterator[Lock]:
+  generation, recovered = _take(url, run_id, place)
   lock = Lock(recovered)
   lease = _Lease(url, run_id, generation, lock)
   lease.start()
@@ -135,23 +205,23 @@ def _leased(url: str, run_id: str) -> Iterator[Lock]:
     lease.end()
 
 
-def _take(url: str, run_id: str) -> tuple[int, str | None]:
+def _take(url: str, run_id: str, place: Place) -> tuple[int, str | None]:
   """Makes the object, or replaces that of a dead owner; the generation that this run wrote, and the dead one's id."""
   generation = _write(url, run_id, 0)
   if generation is not None:
     return generation, None
   found = object_store.find(url)
   if found is None:  # given back in between
-    return _take(url, run_id)
+    return _take(url, run_id, place)
   try:
     owner = _owner(storage.read_bytes(url))
   except FileNotFoundError:  # likewise
-    return _take(url, run_id)
+    return _take(url, run_id, place)
   if object_store.age_s(url) < STALE_AFTER_S:
-    _refuse(owner)
+    _refuse(owner, place)
   generation = _write(url, run_id, found.generation)
   if generation is None:  # another one was quicker
-    _refuse(None)
+    _refuse(None, place)
   return generation, owner
 
 

@@ -16,7 +16,7 @@ from pipelines.events import emit
 from pipelines.exits import Exit, NothingToDo, UsageError
 from pipelines.keys import key_path_if_any
 from pipelines.night_options import LookupOptions
-from pipelines.run_record import by_model, read_record, recorded_runs
+from pipelines.run_record import by_model, readable_record, recorded_runs
 from transforms import storage
 from transforms.identifiers import Pseudonyms, read_key
 
@@ -95,8 +95,8 @@ Outcomes = dict[tuple[str, int | None], dict[str, Any]]  # by source and frame
 
 def _outcomes(output: str, run_id: str, places: Sequence[Place]) -> list[Outcomes]:
   """What each model of a run made of them."""
-  record = read_record(output, run_id)
-  if 'pruned' in record:
+  record = readable_record(output, run_id)
+  if record is None or 'pruned' in record:
     return [{}]
   return [_of_model(output, part, places, 'models' in record) for part in by_model(record)]
 

@@ -3,7 +3,6 @@
 Only called under the lock, so that nobody else is at work on it.
 """
 
-import json
 import posixpath
 import uuid
 from collections import Counter
@@ -17,10 +16,13 @@ from pipelines.ledger import FOLDER as LEDGER
 from pipelines.night_work import Slice, entry_of
 from pipelines.publish import remove_attempts
 from pipelines.run_record import RUNS
-from pipelines.staging import FOLDER, START_FILE
+from pipelines.staging import FOLDER, START_FILE, begun_run
 from transforms import storage
 
 _ATTEMPT: Final = 'attempt-'
+_NOTED: Final = frozenset(
+  {'run_date', 'config_digest', 'predictions', 'supersedes_run_id', 'files'}
+)  # and when it began
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +46,16 @@ def staging_of_nights(output: str) -> str:
 
 
 def find_leftovers(output: str) -> list[Leftover]:
-  """The begun slices of earlier nights."""
+  """The begun slices of earlier nights; one whose note breaks off, as after a power cut, counts as not there."""
   files = storage.list_files(staging_of_nights(output))
-  starts = [file.path for file in files if posixpath.basename(file.path) == START_FILE]
   tries = Counter(posixpath.dirname(file.path) for file in files if posixpath.basename(file.path).startswith(_ATTEMPT))
-  found = [_leftover(posixpath.dirname(path), json.loads(storage.read_bytes(path)), tries) for path in starts]
+  folders = [posixpath.dirname(file.path) for file in files if posixpath.basename(file.path) == START_FILE]
+  found = [
+    Leftover(folder, start, tries[folder])
+    for folder in folders
+    if (start := begun_run(folder)) and start.keys() >= _NOTED
+  ]
   return sorted(found, key=lambda leftover: leftover.run_id)
-
-
-def _leftover(staging: str, start: Mapping[str, Any], tries: Mapping[str, int]) -> Leftover:
-  return Leftover(staging, start, tries[staging])
 
 
 def note_attempt(staging: str) -> None:

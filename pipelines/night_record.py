@@ -19,7 +19,7 @@ from pipelines.launch import reject_ratio
 from pipelines.night import Found, Night
 from pipelines.night_options import NightlyOptions
 from pipelines.night_work import entry_of
-from pipelines.run_record import is_slice, now, read_record, recorded_runs, versions
+from pipelines.run_record import is_slice, now, readable_record, recorded_runs, versions
 from pipelines.staging import digest_of
 from transforms.statistics import BINS, merge, reported
 
@@ -39,8 +39,8 @@ def last_nights(output: str, count: int) -> list[dict[str, Any]]:
   """The records of the latest nights, newest first."""
   nights: list[dict[str, Any]] = []
   for run_id in reversed([run_id for run_id in recorded_runs(output) if not is_slice(run_id)]):
-    record = read_record(output, run_id)
-    nights += [record] if record['job'] == JOB else []
+    record = readable_record(output, run_id)
+    nights += [record] if record and record['job'] == JOB else []
     if len(nights) == count:
       break
   return nights

@@ -30,7 +30,16 @@ from pipelines.night_leftovers import find_leftovers, remove_leftovers, remove_s
 from pipelines.night_options import NightlyOptions
 from pipelines.night_record import add_up, last_nights, night_record, state_of, unfinished_slices, watched
 from pipelines.night_work import plan_work
-from pipelines.run_record import after_all_others, commit_record, new_run_id, now, read_record, recorded_runs
+from pipelines.output_key import check_key
+from pipelines.run_record import (
+  after_all_others,
+  commit_record,
+  new_run_id,
+  now,
+  read_record,
+  recorded_runs,
+  set_aside_empty,
+)
 from pipelines.studies import publish_studies
 from pipelines.telemetry import timed_run
 from transforms.identifiers import KEY_BYTES, Pseudonyms
@@ -43,7 +52,7 @@ def run(options: NightlyOptions, beam_args: Sequence[str]) -> Exit:
   """Runs the job.
 
   Raises:
-    UsageError, NothingToDo, Locked, BundleError: as their docstrings say.
+    UsageError, KeyFileError, NothingToDo, Locked, BundleError: as their docstrings say.
   """
   check_metrics_file(options.metrics_file)
   started = now()
@@ -51,6 +60,7 @@ def run(options: NightlyOptions, beam_args: Sequence[str]) -> Exit:
   bundle.verify()
   decode = decode_options(options, bundle.spec)
   inbox = existing_inputs(options.inbox, '--inbox', any_of_them=True)
+  check_key(options.output, options.pseudonym_key_file)
   if options.dry_run:
     return _dry_run(Night(options, beam_args, '', started, inbox, bundle, decode, _any_pseudonyms(options)))
   pseudonyms = Pseudonyms(read_site_key(key_path(options.pseudonym_key_file)))
@@ -105,6 +115,7 @@ def _run_locked(night: Night, lock: Lock) -> Exit:
   output, timings = night.options.output, night.timings
   _say_started(night)
   with timings.stage('ledger'):
+    set_aside_empty(output)
     ledger = load_ledger(output)
     published = unfinished_slices(output)
   with timings.stage('listing'):

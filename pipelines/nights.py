@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pipelines.night_figures import INTERRUPTED, JOB, NightFigures, figures_of, time_of
-from pipelines.run_record import PRUNE, read_record, recorded_runs
+from pipelines.run_record import PRUNE, readable_record, recorded_runs
 
 _SLICE: Final = re.compile(r'(.+)-s\d{4,}')
 _COUNTS: Final = ('sources', 'rows', 'reasons', 'predicted', 'quality')
@@ -15,9 +15,9 @@ _COUNTS: Final = ('sources', 'rows', 'reasons', 'predicted', 'quality')
 def latest_nights(output: str, count: int) -> list[NightFigures]:
   """The latest nights, newest first.
 
-  A night without a record was interrupted: it is known by its published
-  slices, or by the next night or prune, which found its lock. Slices that a
-  later night counts as its own are not counted a second time.
+  A night without a record, or with a damaged one, was interrupted: it is known
+  by its published slices, or by the next night or prune, which found its lock.
+  Slices that a later night counts as its own are not counted a second time.
   """
   runs = recorded_runs(output)
   slices = _slices_by_night(runs)
@@ -29,11 +29,12 @@ def latest_nights(output: str, count: int) -> list[NightFigures]:
   for run_id in sorted(whole | slices.keys(), reverse=True):
     if len(nights) == count:
       break
-    if run_id not in whole:
+    record = readable_record(output, run_id) if run_id in whole else None
+    if record is None and run_id in slices:
       died.add(run_id)
       nights.append(_interrupted(output, run_id, [one for one in slices[run_id] if one not in counted]))
+    if record is None:
       continue
-    record = read_record(output, run_id)
     recovered.add(record.get('recovered_lock'))
     if record.get('job') == JOB:
       nights.append(figures_of(record))
@@ -54,7 +55,7 @@ def _slices_by_night(runs: Iterable[str]) -> dict[str, list[str]]:
 
 def _interrupted(output: str, run_id: str, slices: Sequence[str]) -> NightFigures:
   """What would stand in the record."""
-  records = [read_record(output, one) for one in slices]
+  records = list(filter(None, (readable_record(output, one) for one in slices)))
   first = records[0] if records else {}
   started = time_of(run_id)
   return figures_of(

@@ -61,6 +61,7 @@ MANNERS: Final = frozenset(
   {
     'run_date',
     'max_reject_ratio',
+    'max_labels',
     'overwrite',
     'dry_run',
     'quiet',
@@ -195,6 +196,9 @@ class IngestOptions(ArchiveJobOptions):
 
   labels: str = Flag(
     'folder (its name is the label), a CSV file, or none', ..., 'folder|FILE.csv|none', are_labels
+  ).field()
+  max_labels: int = Flag(
+    'more different labels are taken for names of patients, and refused', 20, 'N', between(1)
   ).field()
   image_size: int = IMAGE_SIZE.field()
   resize: Literal['pad', 'crop', 'stretch'] = RESIZE.field()

@@ -1,9 +1,10 @@
 """`radbeam score`: archives and bundles become predictions, a row for every input and model."""
 
+import contextlib
 import datetime
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from model.bundle import Bundle, load_bundle
 from model.intended_use import OUTSIDE, REASONS
@@ -11,12 +12,15 @@ from pipelines.alarms import end_of_run
 from pipelines.beam_options import waits
 from pipelines.exits import Exit, UsageError
 from pipelines.launch import check_rejects, decode_options, inputs_or_record, report_listing
+from pipelines.lock import held_work
 from pipelines.options import ScoreOptions
-from pipelines.run_record import by_model, new_run_id, now, read_record, recorded_runs
+from pipelines.output_key import check_key
+from pipelines.run_record import by_model, is_slice, new_run_id, now, record_before_scoring, recorded_runs
 from pipelines.score_record import ScoreRun
 from pipelines.score_run import Scoring, execute, scoring_of, submit
 from pipelines.score_shards import ScoreSpec
-from pipelines.staging import digest_of, start_run
+from pipelines.staging import FOLDER, begun_run, digest_of, start_run
+from transforms import storage
 from transforms.inputs import Input
 
 _LOG = logging.getLogger('radbeam.score')
@@ -26,15 +30,39 @@ def run(options: ScoreOptions, beam_args: Sequence[str]) -> Exit:
   """Runs the job.
 
   Raises:
-    UsageError, NothingToDo, TooManyRejects, BundleError: as their docstrings say.
+    UsageError, KeyFileError, Locked, NothingToDo, TooManyRejects, BundleError: as their docstrings say.
   """
   bundles = load_bundles(options.bundle)
+  check_key(options.output, options.pseudonym_key_file)
   inputs = inputs_or_record(options, 'score')
   if options.dry_run:
     report_listing(inputs, decode_options(options, bundles[0].spec).limits, _LOG)
     return Exit.DONE
   scoring = scoring_of(options, bundles)
-  score_run, spec = plan(scoring, inputs, options.run_date, options.overwrite)
+  started = now()
+  with _alone(scoring, _work(scoring, inputs, options.run_date), started):
+    return _run(options, beam_args, scoring, inputs, started)
+
+
+@contextlib.contextmanager
+def _alone(scoring: Scoring, work: str, started: datetime.datetime) -> Iterator[None]:
+  """Keeps off whoever is about to do the same work; other runs, and nights, may work on this output meanwhile."""
+  staging = scoring.staging(work)
+  begun = begun_run(staging)
+  run_id = begun['run_id'] if begun else new_run_id(started, work)
+  with held_work(f'{staging}.lock', run_id, 'the same inputs, by the same model and options'):
+    yield
+  storage.delete_if_empty(storage.join(scoring.output, FOLDER))
+
+
+def _run(
+  options: ScoreOptions,
+  beam_args: Sequence[str],
+  scoring: Scoring,
+  inputs: Sequence[Input],
+  started: datetime.datetime,
+) -> Exit:
+  score_run, spec = plan(scoring, inputs, options.run_date, options.overwrite, started)
   if not waits(beam_args):
     submit(score_run, spec, inputs, beam_args)
     _LOG.info('submitted as run %s; it is done when its record is there', score_run.run_id)
@@ -85,18 +113,23 @@ def _report_outside(flags: Mapping[str, int]) -> None:
     _LOG.info('%d scored rows are unlike the images that the model was trained on: %s', flags[OUTSIDE], why)
 
 
-def plan(scoring: Scoring, inputs: Sequence[Input], run_date: str, overwrite: bool) -> tuple[ScoreRun, ScoreSpec]:
+def _work(scoring: Scoring, inputs: Sequence[Input], run_date: str) -> str:
+  named = [[given.path, given.name] for given in inputs]
+  return digest_of({'inputs': named, 'config': scoring.config_digest, 'run_date': run_date})
+
+
+def plan(
+  scoring: Scoring, inputs: Sequence[Input], run_date: str, overwrite: bool, started: datetime.datetime
+) -> tuple[ScoreRun, ScoreSpec]:
   """Decides which run this is: a new one, or one that was killed and goes on.
 
   Raises:
     UsageError: if the same work was done before and is not to be done again.
   """
-  named = [[given.path, given.name] for given in inputs]
-  work = digest_of({'inputs': named, 'config': scoring.config_digest, 'run_date': run_date})
+  work = _work(scoring, inputs, run_date)
   earlier = _earlier_run(scoring.output, work)
   if earlier and not overwrite:
     raise UsageError(f'these inputs were scored so as run {earlier}; give --overwrite for a new run that supersedes it')
-  started = now()
   new = {'run_id': new_run_id(started, work), 'started': started.isoformat()}
   staging = scoring.staging(work)
   start = start_run(staging, new)
@@ -106,6 +139,11 @@ def plan(scoring: Scoring, inputs: Sequence[Input], run_date: str, overwrite: bo
 
 
 def _earlier_run(output: str, work: str) -> str | None:
-  """The latest run that did the same work and was committed."""
-  records = (read_record(output, run_id) for run_id in reversed(recorded_runs(output)))
+  """The latest run that did the same work and was committed; a part of a night never did.
+
+  Raises:
+    DamagedRecordError: if that cannot be told.
+  """
+  runs = (run_id for run_id in reversed(recorded_runs(output)) if not is_slice(run_id))
+  records = (record_before_scoring(output, run_id) or {} for run_id in runs)
   return next((record['run_id'] for record in records if record.get('work_digest') == work), None)

@@ -137,10 +137,28 @@ def find_finished(folder: str, number: int, fingerprint: str) -> ShardResult | N
     name = posixpath.basename(marker.path)
     if not (name.startswith(f'shard-{number:05d}-') and name.endswith('.json')):
       continue
-    result = _parse(json.loads(storage.read_bytes(marker.path)))
-    if result.fingerprint == fingerprint and all(_is_there(file) for file in result.files):
+    result = _read_marker(marker.path)
+    if result and result.fingerprint == fingerprint and all(_is_there(file) for file in result.files):
       return result
   return None
+
+
+def _read_marker(path: str) -> ShardResult | None:
+  """What a marker says; one that breaks off, as after a power cut, counts as not there."""
+  values = read_note(path)
+  try:
+    return _parse(values) if values else None
+  except (KeyError, TypeError, ValueError):  # JSON, but no marker
+    return None
+
+
+def read_note(path: str) -> dict[str, Any] | None:
+  """A small JSON object that a killed run may have left; None where it breaks off, or is none."""
+  try:
+    values = json.loads(storage.read_bytes(path))
+  except ValueError:  # of JSON, and of UTF-8
+    return None
+  return values if isinstance(values, dict) else None
 
 
 def _is_there(file: StagedFile) -> bool:
@@ -244,10 +262,16 @@ def start_run(staging: str, new: Mapping[str, Any]) -> dict[str, Any]:
     staging: of this work.
     new: what a new run is called (`run_id`, `started`), and what else whoever goes on must know.
   """
-  path = storage.join(staging, START_FILE)
-  if storage.exists(path):
-    start: dict[str, Any] = json.loads(storage.read_bytes(path))
+  start = begun_run(staging)
+  if start:
     _LOG.info('going on with run %s, which did not come to its end', start['run_id'])
     return start
-  storage.write_atomically(path, json.dumps(new).encode())
+  storage.write_atomically(storage.join(staging, START_FILE), json.dumps(new).encode())
   return dict(new)
+
+
+def begun_run(staging: str) -> dict[str, Any] | None:
+  """What a run that was killed has noted of itself; None if there was none, or its note breaks off."""
+  path = storage.join(staging, START_FILE)
+  start = read_note(path) if storage.exists(path) else None
+  return start if start and {'run_id', 'started'} <= start.keys() else None

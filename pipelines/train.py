@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import pathlib
+import secrets
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -23,6 +24,8 @@ from model.watching import Watcher
 from model.workers import Workers
 from pipelines.decisions import checked_calibration, threshold_rule
 from pipelines.exits import Exit, UsageError
+from pipelines.lock import held_work, lock_beside
+from pipelines.run_record import new_run_id, now
 from pipelines.train_options import TrainJobOptions
 from pipelines.train_progress import Lines, Several, at_terminal
 from transforms import storage
@@ -36,6 +39,7 @@ def run(options: TrainJobOptions, beam_args: Sequence[str]) -> Exit:
 
   Raises:
     DatasetError, BundleError, ClusterError, UsageError: if dataset, bundle, workers and options do not fit together.
+    Locked: if another training writes this bundle.
   """
   check_target(options.bundle, options.overwrite)
   dataset = _dataset(options)
@@ -52,13 +56,23 @@ def run(options: TrainJobOptions, beam_args: Sequence[str]) -> Exit:
       check_training(dataset, recipe)
     _LOG.info('would train for %s; nothing was written', _length(options))
     return Exit.DONE
-  workers = Workers(recipe.strategy, cluster) if cluster else None
-  trained = _train(dataset, options, workers)
-  if not workers or workers.is_chief:
-    _write(trained, dataset, options, named)
-  if workers:
-    workers.wait()  # a worker is done when the bundle is there
+  with _alone(options) if not cluster or cluster.is_chief else contextlib.nullcontext():
+    workers = Workers(recipe.strategy, cluster) if cluster else None
+    trained = _train(dataset, options, workers)
+    if not workers or workers.is_chief:
+      _write(trained, dataset, options, named)
+    if workers:
+      workers.wait()  # a worker is done when the bundle is there
   return Exit.DONE
+
+
+@contextlib.contextmanager
+def _alone(options: TrainJobOptions) -> Iterator[None]:
+  """Keeps off another training of this bundle: its checkpoints would be of both."""
+  run_id = new_run_id(now(), secrets.token_hex())
+  with held_work(lock_beside(options.bundle), run_id, 'this bundle'):
+    check_target(options.bundle, options.overwrite)  # again: it may have been written meanwhile
+    yield
 
 
 def _cluster(options: TrainJobOptions) -> Cluster | None:
@@ -157,4 +171,4 @@ def _check_positive(dataset: Dataset, wanted: str | None) -> None:
 
 
 def _counts(dataset: Dataset) -> str:
-  return '; '.join(f'{split}: {dict(dataset.class_counts(split))}' for split in ('train', 'val', 'test'))
+  return '; '.join(f'{split}: {dataset.outline(split)}' for split in ('train', 'val', 'test'))

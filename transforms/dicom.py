@@ -115,6 +115,7 @@ def header_facts(dataset: Dicom) -> HeaderFacts:
     number_of_frames=integer(dataset, 'NumberOfFrames') or 1,
     transfer_syntax=uid if name_of(uid) else None,
     photometric=vocabularies.photometric(text(dataset, 'PhotometricInterpretation')),
+    patient_name=text(dataset, 'PatientName'),
   )
 
 

@@ -3,7 +3,7 @@
 `Frame` alone holds pixels; it never crosses a shuffle.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -59,6 +59,7 @@ class HeaderFacts:
   lossy: bool | None = None  # whether it was ever compressed with loss
   lossy_ratio: float | None = None
   burned_in: bool | None = None  # as the header declares it
+  patient_name: str | None = field(default=None, repr=False)  # labels are compared with it; it goes nowhere, not hashed
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -185,6 +185,16 @@ def _write_temporary(path: str, data: bytes) -> str:
   return temporary
 
 
+def are_same(path: str, found: StoredFile) -> bool:
+  """Whether a file has the content of one that was found; names of one file of a disk are told without reading it."""
+  if is_local(path) and is_local(found.path) and os.path.samefile(path, found.path):
+    return True
+  (file,) = list_files(path)
+  if file.size_bytes != found.size_bytes:
+    return False
+  return (file.crc32c or crc32c_of(path)) == (found.crc32c or crc32c_of(found.path))
+
+
 def modified_at(file: StoredFile) -> float:
   """When a file was last written, in seconds since 1970; objects of a store never change, so their time is 0."""
   return int(file.fingerprint) / 1e9 if is_local(file.path) and file.fingerprint else 0.0
@@ -220,6 +230,15 @@ def delete_tree(path: str) -> None:
     os.unlink(path) if os.path.isfile(path) else shutil.rmtree(path, ignore_errors=not os.path.exists(path))
   elif exists(path):
     _beam().delete([path])
+
+
+def move(source: str, target: str) -> None:
+  """Gives a file another name; a store copies it first, and two attempts end as one."""
+  if is_local(source):
+    os.replace(source, target)
+  else:
+    copy_files([(source, target)])
+    delete(source)
 
 
 def copy_files(pairs: Sequence[tuple[str, str]]) -> None:

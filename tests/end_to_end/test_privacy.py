@@ -25,6 +25,7 @@ from model.bundle import load_bundle
 from pipelines import score
 from pipelines.launch import found_inputs
 from pipelines.options import ScoreOptions
+from pipelines.run_record import now
 from pipelines.score_run import build, scoring_of
 from tests.end_to_end.killed_jobs import kill_once_a_shard_is_finished
 from tests.end_to_end.leaks import Search, armoured, unpacked
@@ -210,7 +211,7 @@ def test_neither_the_key_nor_a_name_is_part_of_a_pipeline(
     input=(str(site.root / 'inbox'),), bundle=(str(bundle.path),), output=str(tmp_path), pseudonym_key_file=key
   )
   inputs = found_inputs(options.input)
-  run, spec = score.plan(scoring_of(options, [bundle]), inputs, options.run_date, options.overwrite)
+  run, spec = score.plan(scoring_of(options, [bundle]), inputs, options.run_date, options.overwrite, now())
   pipeline = beam.Pipeline(runner=runner)
   build(pipeline, inputs, spec, run)
   proto = pipeline.to_runner_api().SerializeToString()

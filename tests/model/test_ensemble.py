@@ -212,7 +212,7 @@ def test_members_that_do_not_agree_are_refused(
 
 def test_a_dataset_of_other_labels_is_refused(bundle: Bundle, other: Bundle, dataset: Dataset) -> None:
   changed = dataclasses.replace(dataset, labels=('HEALTHY', 'SICK'))
-  with pytest.raises(DatasetError, match='the dataset has the labels HEALTHY, SICK, quadrants NORMAL, PNEUMONIA'):
+  with pytest.raises(DatasetError, match='the dataset has 2 labels, quadrants 2, and they are not the same'):
     open_members([bundle.path, other.path], changed)
 
 

@@ -119,7 +119,7 @@ def test_a_bundle_says_what_taught_it(
 
 def test_a_teacher_of_other_labels_is_refused(bundle: Bundle, dataset: Dataset) -> None:
   changed = dataclasses.replace(dataset, labels=('HEALTHY', 'SICK'))
-  with pytest.raises(DatasetError, match='the dataset has the labels HEALTHY, SICK, quadrants NORMAL, PNEUMONIA'):
+  with pytest.raises(DatasetError, match='the dataset has 2 labels, quadrants 2, and they are not the same'):
     open_teacher(bundle.path, changed, 0.5, 'plain')
 
 

@@ -318,3 +318,32 @@ def test_a_closed_pipe_is_no_traceback(argument: str, unbuffered: str) -> None:
   finally:
     os.close(writer)
   assert (done.returncode, done.stderr) == (141, b'')
+
+
+@pytest.mark.parametrize(
+  ('command', 'place', 'shown'),
+  [
+    (('nightly', '--inbox', '/in', '--inbox', '/more', '--bundle', 'b', '--output', 'out'), '/more/DOE', '/more'),
+    (('score', '--input', '/in/*.zip', '--bundle', 'b', '--output', 'out'), '/in/DOE.zip', '/in/*.zip'),
+    (('ingest', '--input', './in', '--labels', 'none', '--output', 'out'), 'in/DOE/1.dcm', './in'),
+    (('inspect', '/in'), '/in/DOE/1.dcm', '/in'),
+  ],
+)
+@pytest.mark.parametrize('by_worker', [False, True])
+def test_where_access_is_refused_what_lies_below_the_inputs_is_not_named(
+  command: tuple[str, ...],
+  place: str,
+  shown: str,
+  by_worker: bool,
+  monkeypatch: pytest.MonkeyPatch,
+  capfd: pytest.CaptureFixture[str],
+) -> None:
+  job = FakeJob()
+  refused = PermissionError(13, 'Permission denied', place)
+  text = f"Traceback (most recent call last):\n  …\nPermissionError: {refused} [while running 'Read-ptransform-1']"
+  job.result = RuntimeError(text) if by_worker else refused
+  monkeypatch.setitem(sys.modules, f'pipelines.{command[0]}', job)
+  assert cli.main(list(command)) == Exit.USAGE
+  error = capfd.readouterr().err
+  assert f'no access to a file of {shown} (' in error
+  assert 'DOE' not in error

@@ -25,7 +25,7 @@ from transforms.elements import Frame, HeaderFacts, Limits, Source
 from transforms.errors import InputError
 from transforms.identifiers import Pseudonyms
 from transforms.inputs import list_input, name_inputs
-from transforms.labels import LabelRow, LabelTable
+from transforms.labels import LabelError, LabelRow, LabelTable
 from transforms.preprocess import PreprocessSpec
 from transforms.shards import pack_shards
 from transforms.splits import PatientRule, SplitSpec, bucket_of, split_of
@@ -35,6 +35,7 @@ PSEUDONYMS = Pseudonyms(bytes(range(32)))
 PIXELS = np.arange(256, dtype=np.uint8).reshape(16, 16)
 FRAME = Frame(1, HeaderFacts(patient_id='D'), PIXELS, original=PIXELS)
 NO_SPLIT = SplitSpec(0, 0)
+CALLED = LabelTable({'patient_id': {'D': LabelRow('Jane Roe', 'Roe, Jane')}})
 TABLE = LabelTable({'patient_id': {'D': LabelRow('sick', 'C')}})
 
 
@@ -60,6 +61,32 @@ def test_an_image_gets_label_and_split_or_the_reason_why_not(
   frame = found.frame
   assert (found.label, found.split, frame.error.code if frame.error else None) == expected
   assert (frame.pixels is None) == (frame.original is None) == (expected[2] is not None)
+
+
+@pytest.mark.parametrize(
+  ('member', 'facts', 'changes', 'table'),
+  [
+    ('DOE_JOHN/p1.dcm', {'patient_name': 'DOE^JOHN'}, {}, None),
+    ('ID-1234/p1.dcm', {'patient_id': 'id1234'}, {}, None),
+    ('DOE_JOHN/x.dcm', {'patient_name': 'DOE^JOHN'}, {}, None),  # also where no patient is found
+    ('ann1/1.png', {}, {'patient': PatientRule('pattern', '[^/]+')}, None),
+    (
+      'x.dcm',
+      {'patient_id': 'D'},
+      {'labels': 'a.csv'},
+      CALLED,
+    ),
+  ],
+)
+def test_a_label_that_names_the_patient_is_refused_and_not_shown(
+  member: str, facts: dict[str, str], changes: dict[str, object], table: LabelTable | None
+) -> None:
+  annotator = Annotator(dataclasses.replace(SPEC, **changes), table)  # type: ignore[arg-type]
+  frame = dataclasses.replace(FRAME, facts=HeaderFacts(**facts))  # type: ignore[arg-type]
+  with pytest.raises(LabelError, match='found a label that is the name or an id') as caught:
+    annotator.annotate(Source('a', member), frame)
+  shown = f'{caught.value} {frame.facts}'.lower()
+  assert not any(word in shown for word in ('doe', 'jane', 'ann1'))
 
 
 @pytest.mark.parametrize(

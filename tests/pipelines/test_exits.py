@@ -7,13 +7,13 @@ import pytest
 
 from model.bundle import BundleError
 from model.dataset import DatasetError
-from pipelines.exits import Exit, NothingToDo, TooManyRejects, UsageError, user_message
+from pipelines.exits import Exit, NothingToDo, TooManyRejects, UsageError, is_caused_by, user_message
 from transforms.identifiers import KeyFileError
 from transforms.labels import LabelError
 
 Wrap = Callable[[Exception], Exception]
 
-_INPUTS = ('/inbox', '/other/*.zip', '*.tar')
+_INPUTS = ('/inbox', '/other/*.zip', './near/', '././here*/x', 'gs://site/in', '*.tar')
 
 
 def system_error(number: int, path: str | None = None) -> OSError:
@@ -102,6 +102,10 @@ def test_tensorflow_speaks_of_a_full_disk_in_its_own_words() -> None:
     ('/other/DOE.zip', 'a file of /other/*.zip'),
     ('DOE.tar', 'a file of *.tar'),
     ('/out/part-0', '/out/part-0'),
+    ('/inbox-of-rows/part-0', '/inbox-of-rows/part-0'),
+    ('near/DOE/1.dcm', 'a file of ./near/'),
+    ('here/DOE/1.dcm', 'a file of ././here*/x'),
+    ('gs://site/in/DOE/1.dcm', 'a file of gs://site/in'),
   ],
 )
 @pytest.mark.parametrize('wrap', [lambda error: error, as_beam], ids=['raw', 'beam'])
@@ -109,3 +113,9 @@ def test_names_of_input_files_are_not_shown(wrap: Wrap, path: str, shown: str) -
   found = user_message(wrap(system_error(errno.EACCES, path)), _INPUTS)
   assert found is not None
   assert found[1].startswith(f'no access to {shown} (')
+
+
+@pytest.mark.parametrize('wrap', [lambda error: error, as_beam, caused], ids=['raw', 'beam', 'cause'])
+def test_what_a_worker_raised_is_known_by_its_name(wrap: Wrap) -> None:
+  assert is_caused_by(wrap(LabelError('line 3')), 'LabelError')
+  assert not is_caused_by(wrap(UsageError('speaks of a LabelError: of line 3')), 'LabelError')

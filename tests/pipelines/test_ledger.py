@@ -97,7 +97,7 @@ def test_a_snapshot_changes_nothing_and_saves_reading_records(
     read.append(run_id)
     return read_record(output, run_id)
 
-  monkeypatch.setattr(module, 'read_record', note)
+  monkeypatch.setattr(module, 'record_before_scoring', note)
   assert len(all_entries(tmp_path)) == 33
   assert len(read) == 3
 

@@ -72,8 +72,8 @@ def test_publishing_twice_at_once_publishes_once(output: str) -> None:
 
 
 def test_the_first_to_commit_a_run_stays(output: str) -> None:
-  commit_record(output, {'run_id': 'r', 'by': 'first'})
-  commit_record(output, {'run_id': 'r', 'by': 'second'})
+  commit_record(output, {'job': 'score', 'run_id': 'r', 'by': 'first'})
+  commit_record(output, {'job': 'score', 'run_id': 'r', 'by': 'second'})
   assert read_record(output, 'r')['by'] == 'first'
 
 

@@ -249,6 +249,7 @@ def test_facts_are_allow_listed_and_closed() -> None:
     number_of_frames=1,
     transfer_syntax='1.2.840.10008.1.2.1',
     photometric='MONOCHROME2',
+    patient_name=pictures.NAME,
   )
 
 
