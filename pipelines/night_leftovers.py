@@ -20,9 +20,7 @@ from pipelines.staging import FOLDER, START_FILE, begun_run
 from transforms import storage
 
 _ATTEMPT: Final = 'attempt-'
-_NOTED: Final = frozenset(
-  {'run_date', 'config_digest', 'predictions', 'supersedes_run_id', 'files'}
-)  # and when it began
+_NOTED: Final = frozenset({'run_date', 'config_digest', 'predictions', 'supersedes_run_id', 'files'})  # and its start
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ def staging_of_nights(output: str) -> str:
 
 def find_leftovers(output: str) -> list[Leftover]:
   """The begun slices of earlier nights; one whose note breaks off, as after a power cut, counts as not there."""
-  files = storage.list_files(staging_of_nights(output))
+  files = list(storage.list_files(staging_of_nights(output)))
   tries = Counter(posixpath.dirname(file.path) for file in files if posixpath.basename(file.path).startswith(_ATTEMPT))
   folders = [posixpath.dirname(file.path) for file in files if posixpath.basename(file.path) == START_FILE]
   found = [

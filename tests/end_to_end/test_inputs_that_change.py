@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipelines import night_slices
 from pipelines.current import current
 from pipelines.exits import Exit
 from tests.end_to_end.nights import Site, radiograph
@@ -172,3 +173,21 @@ def test_one_of_two_inboxes_that_may_not_be_listed_is_told_every_night(
     assert site.night('--inbox', str(other)) == Exit.ALARM
     assert 'inbox-unreadable' in [alarm['code'] for alarm in site.records()[-1]['alarms']]
   assert outcomes(site.rows()) == {'scored': 2, 'read-failed': 1}
+
+
+def test_a_slice_that_has_ended_two_nights_does_not_hold_up_a_third(
+  site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  deliver(site, 0, images=2)
+
+  def fail(*_: object) -> None:
+    raise RuntimeError('as if the process had died')
+
+  with monkeypatch.context() as patched:
+    patched.setattr(night_slices, 'execute', fail)
+    for _ in range(2):
+      assert site.night() == Exit.CRASHED
+  deliver(site, 1, images=3)
+  assert site.night() == Exit.DONE
+  slices = {record['run_id']: record['rows'] for record in site.records('score')}
+  assert [slices[run_id] for run_id in site.records()[-1]['slices']] == [{'scored': 3}, {'scored': 2}]
