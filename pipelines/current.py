@@ -18,8 +18,10 @@ from pipelines.run_record import by_model, read_outlines, recorded_runs
 from pipelines.same_images import doubtful, pixels_of, split, standing, uids_of
 from pipelines.schemas import PREDICTIONS
 from transforms import storage
+from transforms.errors import UNREAD
 
-_KEYS: Final = ('file_id', 'image_id', 'source_id', 'frame', 'status', 'patient_id', 'pixel_sha256')
+_KEYS: Final = ('file_id', 'image_id', 'source_id', 'frame', 'status', 'reason', 'patient_id', 'pixel_sha256')
+_UNREAD: Final = pa.array(sorted(UNREAD))
 _RANKS: Final = pa.array(['scored', 'rejected', 'skipped'])  # of rows of one image in one run
 
 
@@ -57,7 +59,8 @@ def current(
 
   Of one run's rows of the same image the scored one stands, then the rejected,
   then that of the lowest source_id and frame. A row without an image, which
-  nothing but its file can name, gives way when that file is read again. What
+  nothing but its file can name, gives way when that file is read again, and
+  so do all rows of a file that was not read to its end when it is. What
   one image is where several have one SOP Instance UID says `pipelines.same_images`.
 
   Args:
@@ -131,6 +134,8 @@ def _with_run(table: pa.Table, record: Mapping[str, Any], number: int) -> pa.Tab
   """Keys with what all rows of the run say, which takes next to no space, and with as much of digests as is needed."""
   index = table.schema.get_field_index('pixel_sha256')
   short = table.set_column(index, 'pixel_sha256', pixels_of(table['pixel_sha256']))
+  unread = pc.is_in(table['reason'], _UNREAD)
+  short = short.drop_columns(['reason']).append_column('unread', unread)
   run = pa.array(np.full(len(table), number, np.int32))
   preprocess = pa.array([record.get('preprocess_digest')], pa.string()).dictionary_encode()
   return short.append_column('run', run).append_column('preprocess_digest', preprocess.take(_zeros(len(table))))
@@ -144,8 +149,8 @@ def latest_rows(rows: pa.Table) -> pa.Array:
   """Positions of the rows that stand.
 
   Args:
-    rows: `file_id`, `image_id`, `source_id`, `frame`, `status`, and `run`, which is higher for later runs; and what
-      tells images of one UID apart, of `pipelines.same_images.standing`, where it is known.
+    rows: `file_id`, `image_id`, `source_id`, `frame`, `status`, and `run`, which is higher for later runs; `unread`,
+      and what tells images of one UID apart, of `pipelines.same_images.standing`, where these are known.
 
   Returns:
     int64, ascending.
@@ -172,7 +177,8 @@ def _in_order(rows: pa.Table) -> pa.Array:
     }
   )
   order = [(name, 'descending' if name == 'run' else 'ascending') for name in table.column_names]
-  return pc.sort_indices(table, order)
+  positions = pc.sort_indices(table, order)
+  return positions.filter(pc.invert(pc.is_in(positions, _of_unread_files(rows))))
 
 
 def row_keys(rows: pa.Table) -> pa.ChunkedArray:
@@ -211,6 +217,24 @@ def _without_image_before(rows: pa.Table) -> pa.Array:
   last = again.group_by('file').aggregate([('run', 'max')])
   joined = without.join(last, 'file')
   return joined.filter(pc.less(joined['run'], joined['run_max']))['position'].combine_chunks()
+
+
+def _of_unread_files(rows: pa.Table) -> pa.Array:
+  """Positions of rows of a file that their run did not read to its end, and a later run did."""
+  if 'unread' not in rows.column_names or not pc.any(rows['unread']).as_py():
+    return pa.array([], pa.uint64())
+  files = rows.select(['run', 'unread']).append_column('file', row_files(rows))
+  numbered = files.append_column('position', pa.array(np.arange(len(rows), dtype=np.uint64)))
+  concerned = numbered.filter(pc.is_in(files['file'], files.filter(files['unread'])['file'].combine_chunks()))
+  readings = concerned.group_by(['file', 'run']).aggregate([('unread', 'any')])
+  whole = readings.filter(pc.invert(readings['unread_any'])).group_by('file').aggregate([('run', 'max')])
+  stale = readings.filter(readings['unread_any']).join(whole, 'file')
+  stale = stale.filter(
+    pc.less(stale['run'], stale['run_max'])
+  )  # null, and so left out, where no run has read all of it
+  return concerned.join(stale.select(['file', 'run']), ['file', 'run'], join_type='left semi')[
+    'position'
+  ].combine_chunks()
 
 
 def _taken(

@@ -96,13 +96,15 @@ def test_a_file_that_is_rewritten_while_another_is_read_is_read_again(
 
 def test_what_was_read_of_the_older_content_gives_way_to_the_newer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
   path = deliver(site, 0)
+  newer = zip_bytes([(f'{image}.dcm', radiograph(f'7.{image}', 10 + image)) for image in range(5)])
   with monkeypatch.context() as patched:
-    once_decoding(patched, lambda: deliver(site, 0, images=5))
+    once_decoding(patched, lambda: path.write_bytes(newer))
     assert site.night() == Exit.ALARM  # nothing else was there to be read
   found = outcomes(site.rows())
   assert found['changed-while-reading']
+  assert found['scored']  # the image that was being decoded, which no content has any more
   assert found.total() == IMAGES
-  assert path.exists()
+  assert standing(site)['scored'] == found['scored']
   assert site.night() == Exit.DONE
   assert standing(site) == {'scored': 5}
 

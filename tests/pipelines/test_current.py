@@ -16,6 +16,7 @@ from pipelines.current import current, latest_rows
 from pipelines.run_record import read_record, record_path, write_record
 from pipelines.schemas import PREDICTIONS
 from tests.pipelines.written_runs import RANKS, Row, row, standing, write_joint_run, write_run
+from transforms.errors import UNREAD
 from transforms.uid_clashes import clash_id
 
 _README = pathlib.Path(__file__).parents[2] / 'README.md'
@@ -23,9 +24,11 @@ _STATEMENT = re.findall(r'```sql\n(.*?)```', _README.read_text(), re.DOTALL)[0]
 
 
 def table_of(runs: list[list[Row]]) -> pa.Table:
-  rows = [one | {'run': number} for number, rows in enumerate(runs) for one in rows]
+  rows = [
+    one | {'run': number, 'unread': one.get('reason') in UNREAD} for number, rows in enumerate(runs) for one in rows
+  ]
   names = ('file_id', 'image_id', 'source_id', 'frame', 'status', 'patient_id', 'pixel_sha256', 'preprocess_digest')
-  schema = pa.schema([*(PREDICTIONS.field(name) for name in names), ('run', pa.int32())])
+  schema = pa.schema([*(PREDICTIONS.field(name) for name in names), ('run', pa.int32()), ('unread', pa.bool_())])
   return pa.Table.from_pylist(rows, schema)
 
 
@@ -53,6 +56,7 @@ _ROWS = st.builds(
   st.sampled_from([None, 1, 2]),
   file_id=st.sampled_from(['f1', 'f2', 'f3']),
   patient_id=st.sampled_from([None, 'p', 'q']),
+  reason=st.sampled_from([None, None, None, None, None, 'bomb', 'input-gone']),
 )
 
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from pipelines.run_record import read_record, record_path, write_record
 from pipelines.schemas import PREDICTIONS
+from transforms.errors import UNREAD
 from transforms.uid_clashes import clash_id
 
 Row = dict[str, Any]
@@ -47,11 +48,19 @@ def write_joint_run(output: pathlib.Path, run_id: str, by_version: dict[str, lis
 
 def standing(runs: list[list[Row]]) -> list[Row]:
   """The rows of `current`, each compared with each, without any of Arrow; `run` is the place of their run."""
-  rows = [one | {'run': number} for number, of_run in enumerate(runs) for one in of_run]
+  every = [one | {'run': number} for number, of_run in enumerate(runs) for one in of_run]
+  rows = [one for one in every if not _is_half_read(one, every)]
   rows.sort(key=lambda one: (-one['run'], RANKS[one['status']], one['source_id'], one['frame'] or 0))
   clashed = {_pixels(one) for one in rows if _clashes(one)}
   found = [one for place, one in enumerate(rows) if not any(_is_same(one, before, clashed) for before in rows[:place])]
-  return [one for one in found if one['image_id'] or not _is_read_again(one, rows)]
+  return [one for one in found if one['image_id'] or not _is_read_again(one, every)]
+
+
+def _is_half_read(one: Row, rows: list[Row]) -> bool:
+  """Whether the run of a row did not read its file to the end, and a later run did."""
+  of_file = [other for other in rows if other['file_id'] == one['file_id']]
+  unread = {other['run'] for other in of_file if other.get('reason') in UNREAD}
+  return one['run'] in unread and any(other['run'] > one['run'] for other in of_file if other['run'] not in unread)
 
 
 def _is_same(one: Row, before: Row, clashed: set[Any]) -> bool:
