@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.cli import main
 from tests.end_to_end.conftest import Chain
-from tests.end_to_end.killed_jobs import MAIN, kill_once_a_shard_is_finished, start
+from tests.jobs.killed_jobs import MAIN, kill_once_a_shard_is_finished, start
 
 # Whoever opens a socket to another machine, or looks up a name, ends with an error of its own.
 _WITHOUT_NETWORK = """
