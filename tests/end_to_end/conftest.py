@@ -65,7 +65,7 @@ class Chain:
 
 @pytest.fixture(scope='session')
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-  """One for all processes that tests run in: the first that needs it makes it. What a test adds has a name of its own."""
+  """One for all processes of the tests, made by the first that needs it; what a test adds there has its own name."""
   temporary = tmp_path_factory.getbasetemp()
   folder = (temporary.parent if 'PYTEST_XDIST_WORKER' in os.environ else temporary) / 'chain'
   folder.mkdir(exist_ok=True)

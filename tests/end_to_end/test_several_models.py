@@ -13,7 +13,7 @@ from pipelines.cli import main
 from pipelines.current import current
 from pipelines.exits import Exit
 from tests.end_to_end.nights import Site, radiograph
-from tests.end_to_end.test_delivered_twice import bundles as bundles  # the fixture that has all work done twice
+from tests.jobs.test_delivered_twice import bundles as bundles  # the fixture that has all work done twice
 from tests.pipelines.tiny_bundle import FAILS_AT, write_bundle
 from transforms.preprocess import PreprocessSpec
 
