@@ -7,9 +7,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
 DEBIAN := dcmtk default-jdk-headless openjph-tools shellcheck systemd
-# One file after the other in each of two processes, which have a thread of TensorFlow's each: `tests/conftest.py`.
+# File after file, in their order, by two processes, which have a thread of TensorFlow's each: `tests/conftest.py`.
 PROCESSES ?= 2
-IN_PARALLEL := -n $(PROCESSES) --dist loadfile --durations=25
+IN_PARALLEL := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=25
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help

@@ -51,3 +51,16 @@ def test_one_of_several_processes_has_one_thread_unless_it_was_told_otherwise(
   (tmp_path / 'test_one.py').write_text(_TELLS_ITS_THREADS.format(expected=expected))
   done = pytest_in(tmp_path, processes, OMP_NUM_THREADS='9')
   assert done.returncode == 0, done.stdout
+
+
+_NAMED_BY_BYTES = """
+import os, pytest
+@pytest.mark.parametrize('data', [os.urandom(20), b'few'])
+def test_takes(data): pass
+"""
+
+
+def test_bytes_that_differ_do_not_name_a_test(tmp_path: pathlib.Path) -> None:
+  (tmp_path / 'test_one.py').write_text(_NAMED_BY_BYTES)
+  done = pytest_in(tmp_path, 2)
+  assert done.returncode == 0, done.stdout

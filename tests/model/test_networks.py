@@ -86,7 +86,7 @@ def check_network(architecture: str, folder: pathlib.Path) -> None:
   check_step(again)
 
 
-# The others are built by tests/jobs/test_every_network.py.
+# The others are built by tests/jobs/test_all_networks.py.
 @pytest.mark.parametrize('architecture', SMALL)
 def test_a_network_keeps_the_contract_comes_back_from_its_file_and_learns(
   architecture: str, tmp_path: pathlib.Path
