@@ -7,10 +7,13 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := .venv/.installed
 DEBIAN := dcmtk default-jdk-headless openjph-tools shellcheck systemd
+# File after file, in their order, by two processes, which have a thread of TensorFlow's each: `tests/conftest.py`.
+PROCESSES ?= 2
+IN_PARALLEL := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=25
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test integration flink-execution devices crash-points soak lint lock templates bench bench-quick real best fuzz clean
+.PHONY: help setup demo test test-jobs integration flink-execution devices crash-points soak lint lock templates bench bench-quick real best fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -20,8 +23,11 @@ setup: $(INSTALLED) ## the environment, with the locked versions
 demo: $(INSTALLED) ## the whole chain on a small synthetic export, into $(DEMO)/
 	$(BIN)/radbeam demo --overwrite --output $(DEMO)
 
-test: $(INSTALLED) ## all tests; a skipped one is a failure
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## all tests that take minutes together; a skipped one is a failure
+	$(BIN)/python -m pytest $(IN_PARALLEL)
+
+test-jobs: $(INSTALLED) ## whole jobs as processes, killed ones, several workers, every network
+	$(BIN)/python -m pytest tests/jobs $(IN_PARALLEL)
 
 integration: $(INSTALLED) $(BIN)/promtool $(BIN)/hadolint $(BIN)/beam-boot $(BIN)/prism .cache/flink/.unpacked .cache/other-beam/.unpacked .cache/flink-operator/.installed .venv-airflow/.installed .venv-worker/.installed ## against tools of others, which it installs from Debian (as root, or by sudo)
 	@{ command -v dcml2pnm && command -v javac && command -v ojph_compress && command -v shellcheck && command -v systemd-analyze; } >/dev/null || \
@@ -137,9 +143,9 @@ bench: $(INSTALLED) ## ingest against bare loops, 8,000 JPEGs and 10,000 small D
 	$(BIN)/python -m benchmarks.dicom_throughput --zip bench-out/small-dicoms.zip
 	$(BIN)/python -m benchmarks.hostile_memory
 
-bench-quick: $(INSTALLED) ## the same with 2,000 JPEGs, once
+bench-quick: $(INSTALLED) ## ingest against a bare loop, 2,000 JPEGs, once; start-up, which is most of it, is left out
 	$(BIN)/python -m benchmarks.make_jpegs --output bench-out/few-jpegs --count 2000 --height 1000 --width 1400 --zips 4
-	$(BIN)/python -m benchmarks.ingest_throughput --jpegs bench-out/few-jpegs --runs 1
+	$(BIN)/python -m benchmarks.ingest_throughput --jpegs bench-out/few-jpegs --runs 1 --beyond_startup
 
 real: $(INSTALLED) ## all jobs on real images: DATA holds chest_xray_train/*.zip and dicom_samples/
 	@test -n "$(DATA)" || { echo 'say where the images are: make real DATA=DIR' >&2; exit 2; }

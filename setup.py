@@ -61,6 +61,7 @@ setup(
       'prometheus-client>=0.21',  # reads what --metrics_file writes
       'pytest>=8',
       'pytest-timeout>=2.3',
+      'pytest-xdist>=3.6',
       'ruff>=0.9',
       'setuptools>=77',  # `make setup` builds without isolation
       'types-protobuf',

@@ -1,9 +1,10 @@
 """The Beam model handler: batches of pixels through a bundle's SavedModel."""
 
+import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +16,8 @@ from transforms.local_copies import local_folder
 
 Image = NDArray[np.uint8]
 Scores = NDArray[np.float32]
+
+_KEPT: Final = 4  # models in a process, those of other bundles are loaded again
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,10 @@ class HandlerOptions:
   threads: int | None = None
 
 
+# What scores the images of a run, from its bundles. It goes to the workers: a function of a module, or a class method.
+MakeHandler = Callable[[Sequence[Bundle], HandlerOptions], ModelHandler[Image, tuple[Prediction, ...], Any]]
+
+
 class _OfImages:
   """What the handlers here say of batches of images, whatever they make of them."""
 
@@ -89,32 +96,28 @@ class BundleModelHandler(_OfImages, ModelHandler[Image, Prediction, LoadedModel]
   propagates.
   """
 
-  def __init__(self, bundle_dir: str, options: HandlerOptions | None = None) -> None:
+  def __init__(self, bundle_dir: str, options: HandlerOptions | None = None, digest: str | None = None) -> None:
     self._bundle_dir = bundle_dir
     self._options = options or HandlerOptions()
+    self._digest = digest
     super().__init__(min_batch_size=1, max_batch_size=self._options.max_batch_size)
 
   @classmethod
   def of(cls, bundle: Bundle, options: HandlerOptions | None = None) -> 'BundleModelHandler':
     """The handler of a bundle that was loaded, and verified, by the launcher."""
-    return cls(bundle.origin or str(bundle.path), options)
+    return cls(bundle.origin or str(bundle.path), options, bundle.model_digest)
 
   def load_model(self) -> LoadedModel:
-    """Loads the SavedModel; a bundle of an object store is copied to this worker first.
+    """Takes what this process has loaded of the bundle, as for an earlier slice of the night, or loads the SavedModel.
+
+    A bundle of an object store is copied to this worker first. Without a digest of the model nothing is kept.
 
     Raises:
       FileNotFoundError: if there is none: the bundle was not copied to this worker.
     """
-    _limit_threads(self._options.threads)
-    path = local_folder(self._bundle_dir) / 'saved_model'
-    if not (path / 'saved_model.pb').is_file():
-      raise FileNotFoundError(f'no saved_model.pb in the bundle {path.parent.name!r} on this worker; copy it there')
-    saved_model = tf.saved_model.load(str(path))
-    score = saved_model.signatures['pixels']
-    height, width, channels = score.structured_input_signature[1]['pixels'].shape[1:]
-    # The largest batch first: what a worker needs at most is taken before the first image, not somewhere in the night.
-    score(pixels=tf.zeros([self._options.max_batch_size, height, width, channels], tf.uint8))
-    return LoadedModel(saved_model, score, (height, width, channels))
+    if self._digest is None:
+      return _load_model(self._bundle_dir, self._options)
+    return _kept_model(self._digest, self._bundle_dir, self._options)
 
   def run_inference(
     self, batch: Sequence[Image], model: LoadedModel, inference_args: dict[str, Any] | None = None
@@ -174,6 +177,24 @@ class BundlesModelHandler(_OfImages, ModelHandler[Image, tuple[Prediction, ...],
     """Scores a batch by each model; one result per image, in order."""
     pairs = zip(self._handlers, model.models, strict=True)
     return list(zip(*(handler.run_inference(batch, loaded) for handler, loaded in pairs), strict=True))
+
+
+@functools.lru_cache(_KEPT)
+def _kept_model(digest: str, bundle_dir: str, options: HandlerOptions) -> LoadedModel:
+  return _load_model(bundle_dir, options)
+
+
+def _load_model(bundle_dir: str, options: HandlerOptions) -> LoadedModel:
+  _limit_threads(options.threads)
+  path = local_folder(bundle_dir) / 'saved_model'
+  if not (path / 'saved_model.pb').is_file():
+    raise FileNotFoundError(f'no saved_model.pb in the bundle {path.parent.name!r} on this worker; copy it there')
+  saved_model = tf.saved_model.load(str(path))
+  score = saved_model.signatures['pixels']
+  height, width, channels = score.structured_input_signature[1]['pixels'].shape[1:]
+  # The largest batch first: what a worker needs at most is taken before the first image, not somewhere in the night.
+  score(pixels=tf.zeros([options.max_batch_size, height, width, channels], tf.uint8))
+  return LoadedModel(saved_model, score, (height, width, channels))
 
 
 def _with_channels(image: Image, shape: tuple[int, int, int]) -> Image:

@@ -15,7 +15,7 @@ from typing import Any
 import apache_beam as beam
 
 from model.bundle import Bundle
-from model.handler import HandlerOptions
+from model.handler import BundlesModelHandler, HandlerOptions, MakeHandler
 from pipelines.beam_options import make_runner, pipeline_options
 from pipelines.crosswalk import staging_folder
 from pipelines.duplicates import FlagDuplicates, Outputs
@@ -53,6 +53,7 @@ class Scoring:
   output: str
   crosswalk: str
   config: Mapping[str, Any]
+  make_handler: MakeHandler = BundlesModelHandler.of
 
   @property
   def config_digest(self) -> str:
@@ -83,7 +84,7 @@ class Scoring:
     folders = [storage.join(staging, str(number)) if len(columns) > 1 else staging for number in range(len(columns))]
     parts = zip(self.bundles, columns, folders, range(len(columns)), strict=True)
     models = tuple(itertools.starmap(RowsOf, parts))
-    return ScoreSpec(self.decode, self.handler, models, staging, self.key_path, self.crosswalk)
+    return ScoreSpec(self.decode, self.handler, models, staging, self.key_path, self.crosswalk, self.make_handler)
 
   def columns(self, run_id: str, started: datetime.datetime, supersedes_run_id: str | None) -> tuple[RunColumns, ...]:
     """For each model what all its rows of a run say."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 import apache_beam as beam
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
-from model.handler import BundlesModelHandler, HandlerOptions
+from model.handler import BundlesModelHandler, HandlerOptions, MakeHandler
 from pipelines.keys import read_site_key
 from pipelines.score_rows import RowsOf, ShardEnd, ShardRow, decode_shard, with_predictions, write_predictions
 from pipelines.staging import ShardResult, find_finished, start_shard
@@ -35,6 +35,7 @@ class ScoreSpec:
     models: which score, each with rows of its own; they take the same pixels.
     staging: folder of this run's unfinished work; of each model it is that, or below it.
     crosswalk: folder for the crosswalk; '' for none.
+    make_handler: of what scores, from the bundles of the models and `handler`.
   """
 
   decode: DecodeOptions
@@ -43,6 +44,7 @@ class ScoreSpec:
   staging: str
   key_path: str
   crosswalk: str = ''
+  make_handler: MakeHandler = BundlesModelHandler.of
 
 
 @dataclass(eq=False)
@@ -60,7 +62,7 @@ class ScoreShards(beam.PTransform):
       _FINISHED, _REST, main='images'
     )
     bundles = [model.bundle for model in self.spec.models]
-    handler = KeyedModelHandler(BundlesModelHandler.of(bundles, self.spec.handler))
+    handler = KeyedModelHandler(self.spec.make_handler(bundles, self.spec.handler))
     scored = decoded['images'] | 'ScoreImages' >> RunInference(handler) | 'AddScores' >> beam.MapTuple(with_predictions)
     written, partial = (
       (scored, decoded[_REST])

@@ -17,7 +17,6 @@ from pipelines.current import current, prediction_runs, read_rows
 from pipelines.exits import Exit
 from pipelines.run_record import recorded_runs
 from tests.end_to_end.nights import Site, radiograph
-from tests.pipelines.tiny_bundle import write_bundle
 from transforms import storage
 
 _NEVER = 0
@@ -79,10 +78,9 @@ class Place:
 
 
 @pytest.fixture(params=['disk', 'store'])
-def place(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: pathlib.Path, tiny_models: pathlib.Path) -> Place:
   root = str(tmp_path / 'outputs') if request.param == 'disk' else str(request.getfixturevalue('bucket'))
-  write_bundle(tmp_path / 'models/1', '1')
-  site = Site(tmp_path / 'site', tmp_path / 'models')
+  site = Site(tmp_path / 'site', tiny_models)
   return Place(site, root, storage.join(root, 'before'))
 
 

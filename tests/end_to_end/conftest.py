@@ -1,6 +1,9 @@
 """One small synthetic export through ingest, train and score, for all tests of this folder."""
 
+import fcntl
+import os
 import pathlib
+import pickle
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +65,20 @@ class Chain:
 
 @pytest.fixture(scope='session')
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-  root = tmp_path_factory.mktemp('chain')
+  """One for all processes of the tests, made by the first that needs it; what a test adds there has its own name."""
+  temporary = tmp_path_factory.getbasetemp()
+  folder = (temporary.parent if 'PYTEST_XDIST_WORKER' in os.environ else temporary) / 'chain'
+  folder.mkdir(exist_ok=True)
+  with (folder / 'lock').open('w') as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    made = folder / 'made.pickle'
+    if not made.exists():
+      made.write_bytes(pickle.dumps(make_chain(tmp_path_factory.mktemp('chain'))))
+    found: Chain = pickle.loads(made.read_bytes())
+  return found
+
+
+def make_chain(root: pathlib.Path) -> Chain:
   made = Chain(root, write_synthetic_export(root, SyntheticOptions(patients=40, height_px=128)))
   create_key(made.key)
   assert main(made.ingest('dataset', '--crosswalk', str(root / 'crosswalk'))) == 0

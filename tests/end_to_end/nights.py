@@ -1,8 +1,10 @@
 """An inbox, two small models, and the command line of a night, for tests that live through some."""
 
+import copy
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -35,15 +37,31 @@ class Site:
   def __init__(self, root: pathlib.Path, models: pathlib.Path) -> None:
     self.root = root
     self.models = models
-    self.inbox = root / 'inbox'
-    self.output = root / 'out'
     self.inbox.mkdir(parents=True)
-    self.key = root / 'key'
     self.key.write_bytes(bytes(range(32)))
     self.key.chmod(0o600)
     self.pointer = root / 'current-model'
     self.roll_out('1')
     self._second = 1_700_000_000
+
+  @property
+  def inbox(self) -> pathlib.Path:
+    return self.root / 'inbox'
+
+  @property
+  def output(self) -> pathlib.Path:
+    return self.root / 'out'
+
+  @property
+  def key(self) -> pathlib.Path:
+    return self.root / 'key'
+
+  def copied(self, root: pathlib.Path) -> 'Site':
+    """The hospital as far as it came, elsewhere, so that a test can go on from there."""
+    shutil.copytree(self.root, root)
+    twin = copy.copy(self)
+    twin.root, twin.pointer = root, root / self.pointer.name
+    return twin
 
   def roll_out(self, version: str) -> None:
     """Makes a model the current one."""

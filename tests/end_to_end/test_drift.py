@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,6 @@ from pipelines.cli import main
 from pipelines.exits import Exit
 from pipelines.night_options import NightlyOptions
 from pipelines.run_record import read_record, recorded_runs
-from tests.pipelines.tiny_bundle import write_bundle
 from tests.transforms.archive_files import zip_bytes
 from tests.transforms.pictures import dicom_dataset, dicom_file
 from transforms.elements import HeaderFacts
@@ -91,10 +91,10 @@ class Hospital:
 
 
 @pytest.fixture(scope='module')
-def hospital(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
+def hospital(tmp_path_factory: pytest.TempPathFactory, tiny_models: pathlib.Path) -> Hospital:
   made = Hospital(tmp_path_factory.mktemp('hospital'))
   create_key(made.key)
-  write_bundle(made.root / 'bundle')
+  shutil.copytree(tiny_models / '1', made.root / 'bundle')
   return made
 
 
@@ -167,7 +167,8 @@ def test_a_night_of_other_images_warns_or_ends_with_an_alarm(
   assert record['statistics']['all']['images'] == USUAL.images
 
 
-def test_a_bundle_of_before_scores_and_has_no_drift(hospital: Hospital, usual: dict[str, Any]) -> None:
-  before = write_bundle(hospital.root / 'bundle of before')
-  figures, alarms = hospital.compare(before, usual)
+def test_a_bundle_of_before_scores_and_has_no_drift(
+  hospital: Hospital, usual: dict[str, Any], tiny_models: pathlib.Path
+) -> None:
+  figures, alarms = hospital.compare(load_bundle(tiny_models / '1'), usual)
   assert (figures['available'], alarms) == (False, [])

@@ -8,7 +8,6 @@ import pytest
 from pipelines.current import current
 from pipelines.exits import Exit
 from tests.end_to_end.nights import Site, radiograph
-from tests.pipelines.tiny_bundle import write_bundle
 from tests.transforms.archive_files import tar_bytes, zip_bytes
 from transforms.elements import HeaderFacts
 from transforms.identifiers import Pseudonyms
@@ -129,10 +128,8 @@ class Hospital:
 
 
 @pytest.fixture
-def hospital(tmp_path: pathlib.Path) -> Hospital:
-  for version, brightest in BRIGHTEST.items():
-    write_bundle(tmp_path / 'models' / version, version, brightest)
-  return Hospital(Site(tmp_path / 'site', tmp_path / 'models'))
+def hospital(tmp_path: pathlib.Path, tiny_models: pathlib.Path, scored_by_numpy: None) -> Hospital:
+  return Hospital(Site(tmp_path / 'site', tiny_models))
 
 
 def test_two_weeks_end_with_the_rows_that_a_list_on_paper_has(hospital: Hospital) -> None:

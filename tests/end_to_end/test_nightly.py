@@ -1,62 +1,39 @@
 """The nightly job, from its command line to its records."""
 
-import contextlib
 import datetime
 import json
 import os
 import pathlib
-import signal
+import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 
+from model import handler
 from pipelines import night_slices, score_run
 from pipelines.exits import Exit
 from pipelines.studies import current_studies
 from tests.end_to_end.nights import Site, radiograph
-from tests.pipelines.tiny_bundle import write_bundle
 from transforms.identifiers import Pseudonyms
 
 
-@pytest.fixture(scope='module')
-def models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-  path = tmp_path_factory.mktemp('models')
-  write_bundle(path / '1', '1')
-  write_bundle(path / '2', '2', brightest=512)
-  return path
+@pytest.fixture
+def real_site(tmp_path: pathlib.Path, tiny_models: pathlib.Path) -> Site:
+  """Whose nights load the SavedModels."""
+  return Site(tmp_path / 'site', tiny_models)
 
 
 @pytest.fixture
-def site(tmp_path: pathlib.Path, models: pathlib.Path) -> Site:
-  return Site(tmp_path / 'site', models)
+def site(real_site: Site, scored_by_numpy: None) -> Site:
+  """Whose nights score by numpy."""
+  return real_site
 
 
-def wait_for(condition: Callable[[], object], process: 'subprocess.Popen[str]') -> None:
-  while not condition():
-    assert process.poll() is None, 'the night ended too early'
-    time.sleep(0.01)
-
-
-def stop_once(condition: Callable[[], object], process: 'subprocess.Popen[str]') -> None:
-  """Stops a night where the condition holds, and holds still once nothing moves."""
-  while True:
-    wait_for(condition, process)
-    os.killpg(process.pid, signal.SIGSTOP)
-    if condition():
-      return
-    os.killpg(process.pid, signal.SIGCONT)
-
-
-def kill(process: 'subprocess.Popen[str]') -> None:
-  os.killpg(process.pid, signal.SIGKILL)
-  process.wait()
-
-
-def test_each_night_scores_what_is_new_and_says_so(site: Site) -> None:
+def test_each_night_scores_what_is_new_and_says_so(real_site: Site) -> None:
+  site = real_site
   site.deliver_zip('one.zip', i1=10, i2=20)
   site.deliver('loose/i3.dcm', radiograph('3', 30))
   assert site.night() == Exit.DONE
@@ -98,7 +75,8 @@ def test_an_empty_inbox_is_nothing_new_and_a_missing_one_wrong_usage(
   assert f'--inbox {site.inbox} does not exist' in capfd.readouterr().err
 
 
-def test_the_pointer_decides_the_model_and_rolling_back_scores_only_what_that_has_not_seen(site: Site) -> None:
+def test_the_pointer_decides_the_model_and_rolling_back_scores_only_what_that_has_not_seen(real_site: Site) -> None:
+  site = real_site
   site.deliver_zip('one.zip', i1=10)
   site.night()
   site.roll_out('2')
@@ -122,8 +100,8 @@ def test_a_pointer_that_names_no_one_model_is_wrong_usage(
   assert 'whose one line names it' in capfd.readouterr().err
 
 
-def test_a_pointer_may_name_the_model_from_where_it_lies(site: Site, models: pathlib.Path) -> None:
-  pointer = models / 'current'
+def test_a_pointer_may_name_the_model_from_where_it_lies(site: Site) -> None:
+  pointer = pathlib.Path(shutil.copytree(site.models, site.root / 'models')) / 'current'
   pointer.write_text('2')
   site.deliver_zip('one.zip', i1=10)
   site.pointer = pointer
@@ -161,7 +139,8 @@ def test_a_changed_file_supersedes_the_run_that_scored_it_and_a_touched_one_is_d
   assert site.rows()[-1]['supersedes_run_id'] == first['run_id']
 
 
-def test_the_work_is_cut_into_slices_that_share_ids_with_a_run_over_everything(site: Site) -> None:
+def test_the_work_is_cut_into_slices_that_share_ids_with_a_run_over_everything(real_site: Site) -> None:
+  site = real_site
   for number in range(5):
     site.deliver(f'{number}.dcm', radiograph(str(number), 10 * number + 1))
   assert site.night('--slice_files', '2') == Exit.DONE
@@ -171,6 +150,24 @@ def test_the_work_is_cut_into_slices_that_share_ids_with_a_run_over_everything(s
   whole = site.rows()[len(sliced) :]
   same = ('image_id', 'source_id', 'study_id', 'probability', 'pixel_sha256')
   assert [[row[name] for name in same] for row in sliced] == [[row[name] for name in same] for row in whole]
+
+
+def test_a_night_loads_its_model_once_for_all_slices(real_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+  loaded: list[str] = []
+  load = tf.saved_model.load
+
+  def note(path: str) -> object:
+    loaded.append(path)
+    return load(path)
+
+  monkeypatch.setattr(tf.saved_model, 'load', note)
+  handler._kept_model.cache_clear()
+  for number in range(3):
+    real_site.deliver(f'{number}.dcm', radiograph(str(number), 10 + number))
+  assert real_site.night('--slice_files', '1') == Exit.DONE
+  assert len(real_site.records('score')) == 3
+  assert sorted(row['probability'] for row in real_site.rows()) == [10 / 256, 11 / 256, 12 / 256]
+  assert loaded == [str(real_site.models / '1' / 'saved_model')]
 
 
 def test_at_the_deadline_the_rest_is_left_to_the_next_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,62 +208,6 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(site: Site, capfd:
   assert 'would score 3 files' in (shown := capfd.readouterr().err)
   assert 'in 2 slices by tiny-1' in shown
   assert not site.output.exists()
-
-
-def test_of_two_nights_at_once_one_works_and_one_says_who_does(site: Site) -> None:
-  for number in range(20):
-    site.deliver(f'{number}.dcm', radiograph(str(number), 10))
-  both = [site.start_night(), site.start_night()]
-  codes = {process.wait(): process.stderr.read() if process.stderr else '' for process in both}
-  assert set(codes) == {Exit.DONE, Exit.LOCKED}
-  assert codes[Exit.LOCKED].count('\n') == 1
-  assert site.records()[0]['run_id'] in codes[Exit.LOCKED]
-  assert len(site.records()) == 1
-
-
-def test_a_killed_night_is_gone_on_with_and_its_lock_recovered(site: Site) -> None:
-  for number in range(6):
-    site.deliver(f'{number}.dcm', radiograph(str(number), 10 + number))
-  process = site.start_night('--slice_files', '2')
-  stop_once(lambda: site.records('score') and site.staged(), process)
-  kill(process)
-  dead = site.staged()[0]['run_id']
-  finished = [record['run_id'] for record in site.records('score')]
-  assert site.night('--slice_files', '2') == Exit.DONE
-  (night,) = site.records()
-  assert night['recovered_lock'] == dead[: dead.index('-s')]
-  assert set(finished) <= set(night['slices'])
-  assert dead in night['slices']
-  assert sorted(row['probability'] for row in site.rows()) == [(10 + number) / 256 for number in range(6)]
-  assert (night['rows'], site.staged()) == ({'scored': 6}, [])
-  assert site.published() == {record['run_id'] for record in site.records('score')}
-
-
-def test_a_begun_slice_whose_files_changed_is_dropped_with_what_it_published(site: Site) -> None:
-  path = site.deliver_zip('one.zip', i1=10)
-  process = site.start_night()
-  stop_once(lambda: site.staged(), process)
-  kill(process)
-  (dead,) = site.staged()
-  orphan = site.output / dead['predictions']
-  orphan.mkdir(parents=True, exist_ok=True)  # killed between the rename and the record
-  site.deliver_zip(path.name, i1=11)
-  assert site.night() == Exit.DONE
-  assert [row['probability'] for row in site.rows()] == [11 / 256]
-  assert not orphan.exists()
-  assert site.staged() == []
-
-
-def test_a_night_that_is_told_to_end_gives_the_lock_back(site: Site) -> None:
-  for number in range(6):
-    site.deliver(f'{number}.dcm', radiograph(str(number), 10 + number))
-  process = site.start_night('--slice_files', '1')
-  wait_for(lambda: site.staged(), process)
-  process.send_signal(signal.SIGTERM)
-  assert process.wait() == 128 + signal.SIGTERM
-  assert site.night() == Exit.DONE
-  assert site.records()[-1]['recovered_lock'] is None
-  assert len(site.rows()) == 6
 
 
 def test_runs_are_in_order_also_where_the_clock_goes_back(site: Site) -> None:
@@ -331,21 +272,6 @@ def test_the_studies_of_a_night_without_a_record_do_not_count_and_come_again(sit
   assert site.night() == Exit.DONE  # nothing new, but a slice that no night has counted
   assert studies(site) == {'1': (10 / 256, 1, 1)}
   assert len(list(site.output.glob('studies/*/*/*'))) == 1
-
-
-def test_what_a_night_leaves_names_no_file(site: Site) -> None:
-  site.deliver_zip('Erika-Mustermann.zip', i1=10)
-  site.deliver('Mustermann/scan.dcm', radiograph('2', 20))
-  process = site.start_night('--slice_files', '1')
-  wait_for(lambda: site.records('score'), process)
-  kill(process)
-  with contextlib.suppress(FileNotFoundError):
-    site.night()
-  site.night()
-  for path in site.output.rglob('*'):
-    assert 'Mustermann' not in str(path)
-    assert path.is_dir() or b'Mustermann' not in path.read_bytes()
-  assert json.loads((site.output / 'runs' / f'{site.records()[-1]["run_id"]}.json').read_text())['exit_code'] == 3
 
 
 def test_a_night_without_files_where_some_are_usual_is_told_or_fails(

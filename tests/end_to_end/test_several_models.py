@@ -12,9 +12,8 @@ from model.bundle import BUNDLE_FILE, Bundle, decision_facts, model_digest, to_j
 from pipelines.cli import main
 from pipelines.current import current
 from pipelines.exits import Exit
-from tests.end_to_end.killed_jobs import kill_once_a_shard_is_finished, start
 from tests.end_to_end.nights import Site, radiograph
-from tests.end_to_end.test_delivered_twice import bundles as bundles  # the fixture that has all work done twice
+from tests.jobs.test_delivered_twice import bundles as bundles  # the fixture that has all work done twice
 from tests.pipelines.tiny_bundle import FAILS_AT, write_bundle
 from transforms.preprocess import PreprocessSpec
 
@@ -23,15 +22,19 @@ MODELS = {'1': 256, '2': 512}  # versions, and what is pure white to them
 
 
 @pytest.fixture
-def site(tmp_path: pathlib.Path) -> Site:
+def real_site(tmp_path: pathlib.Path, tiny_models: pathlib.Path) -> Site:
   """Two models; a zip of radiographs of which they fail on one and two are the same, a loose one, and what is none."""
-  for version, brightest in MODELS.items():
-    write_bundle(tmp_path / 'models' / version, version, brightest)
-  site = Site(tmp_path / 'site', tmp_path / 'models')
+  site = Site(tmp_path / 'site', tiny_models)
   site.deliver_zip('a.zip', i1=10, i2=20, i3=FAILS_AT, i4=10)
   site.deliver('sub/b.dcm', radiograph('5', 30, study='8'))
   site.deliver('c.txt', b'no image')
   return site
+
+
+@pytest.fixture
+def site(real_site: Site, scored_by_numpy: None) -> Site:
+  """The same, but that the models are those of numpy."""
+  return real_site
 
 
 def command(site: Site, output: str, *versions: str) -> list[str]:
@@ -57,7 +60,8 @@ def record_of(site: Site, output: str) -> dict[str, Any]:
   return record
 
 
-def test_each_model_has_the_rows_that_it_has_alone(site: Site) -> None:
+def test_each_model_has_the_rows_that_it_has_alone(real_site: Site) -> None:
+  site = real_site
   assert main(command(site, 'both', '1', '2')) == Exit.DONE
   for version in MODELS:
     assert main(command(site, f'alone-{version}', version)) == Exit.DONE
@@ -88,20 +92,6 @@ def test_one_record_speaks_of_both_and_conserves_the_sources_of_each(site: Site)
   found = {version: current(str(site.root / 'out'), f'tiny-{version}') for version in MODELS}
   assert {version: len(table) for version, table in found.items()} == {'1': 6, '2': 6}
   assert set(found['1']['run_id'].to_pylist()) == set(found['2']['run_id'].to_pylist()) == {record['run_id']}
-
-
-def test_a_killed_run_goes_on_for_both(site: Site) -> None:
-  for number in range(40):
-    site.deliver_zip(f'more-{number}.zip', **{f'i{100 + number}': number})
-  assert main(command(site, 'whole', '1', '2')) == Exit.DONE
-  again = site.root / 'killed'
-  kill_once_a_shard_is_finished(start(command(site, again.name, '1', '2')), again / '.staging')
-  assert not (again / 'predictions').exists()
-  assert main(command(site, again.name, '1', '2')) == Exit.DONE
-  for version in MODELS:
-    assert rows(site, again.name, version) == rows(site, 'whole', version)
-  assert record_of(site, again.name)['sources']['written'] == 46
-  assert not (again / '.staging').exists()
 
 
 def test_work_that_is_done_twice_gives_the_rows_of_once(site: Site, bundles: list[str]) -> None:
@@ -151,7 +141,7 @@ def test_models_of_other_preprocessing_are_refused(
 @pytest.fixture
 def other_size(site: Site) -> Bundle:
   """Of a model that says it takes 32 pixels."""
-  bundle = dataclasses.replace(write_bundle(site.models / '32', '32'), spec=PreprocessSpec(32))
+  bundle = dataclasses.replace(write_bundle(site.root / '32', '32'), spec=PreprocessSpec(32))
   bundle = dataclasses.replace(bundle, model_digest=model_digest(bundle.files, decision_facts(bundle)))
   (bundle.path / BUNDLE_FILE).write_text(to_json(bundle))
   return bundle

@@ -11,13 +11,11 @@ from pipelines.events import EVENTS
 from pipelines.exits import Exit
 from tests.end_to_end.nights import Site
 from tests.pipelines.otlp_receiver import attributes_of, receiver
-from tests.pipelines.tiny_bundle import write_bundle
 
 
 @pytest.fixture
-def site(tmp_path: pathlib.Path) -> Site:
-  write_bundle(tmp_path / 'models' / '1', '1')
-  site = Site(tmp_path / 'Doe^Planted', tmp_path / 'models')
+def site(tmp_path: pathlib.Path, tiny_models: pathlib.Path, scored_by_numpy: None) -> Site:
+  site = Site(tmp_path / 'Doe^Planted', tiny_models)
   site.deliver_zip('Doe^Planted.zip', i1=10, i2=20)
   site.deliver('notes.txt', b'nothing to see here')
   return site

@@ -18,9 +18,9 @@ from tests.end_to_end.conftest import Chain
 from tests.end_to_end.leaks import Search, armoured
 from tests.end_to_end.planted import write_export
 from tests.end_to_end.planted_texts import NAME, TEXTS
-from tests.end_to_end.test_object_store import facts, upload
 from tests.integration.dataflow_service import Service, dataflow_service
 from tests.integration.worker_environment import PYTHON, environment, install_sdist
+from tests.jobs.test_object_store import facts, upload
 from transforms import storage
 
 IMAGE = 'europe-docker.pkg.dev/clinic/radbeam/dataflow:0.1.0'

@@ -1,9 +1,3 @@
-import json
-import os
-import subprocess
-import sys
-import textwrap
-
 import keras
 import numpy as np
 import pytest
@@ -12,47 +6,6 @@ import tensorflow as tf
 from model.distribution import Learning, example_losses, make_strategy, make_train_step
 from model.networks.options import NetworkOptions
 from model.networks.registry import build_network
-
-# Logical devices are set before TensorFlow runs, hence in a process of its own.
-STEPS = textwrap.dedent("""
-  import json, keras, sys, numpy as np, tensorflow as tf
-  from model.distribution import Learning, make_strategy, make_train_step
-  from model.networks.options import NetworkOptions
-  from model.networks.registry import build_network
-
-  cpu = tf.config.list_physical_devices('CPU')[0]
-  tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-  random = np.random.default_rng(0)
-  images = random.normal(size=(6, 16, 32, 32, 1)).astype(np.float32)
-  targets = np.eye(2, dtype=np.float32)[random.integers(0, 2, (6, 16))]
-
-  def losses(name, clip_norm):
-    keras.utils.set_random_seed(1)
-    strategy = make_strategy(name)
-    with strategy.scope():
-      network = build_network('cnn', (32, 32, 1), 2, NetworkOptions(dropout=0.0))
-      optimizer = keras.optimizers.SGD(0.02)
-      optimizer.build(network.trainable_variables)
-    weights = np.array([0.7, 1.6], np.float32)
-    learning = Learning(network, optimizer, network.trainable_variables, weights, clip_norm)
-    step = make_train_step(strategy, learning, 16)
-    batches = tf.data.Dataset.from_tensor_slices((images, targets)).unbatch().batch(16, drop_remainder=True)
-    result = [float(step(*batch)[0]) for batch in strategy.experimental_distribute_dataset(batches)]
-    return strategy.num_replicas_in_sync, result
-
-  print(json.dumps([losses(name, float(sys.argv[1])) for name in ('one_device', 'mirrored')]))
-""")
-
-
-@pytest.mark.parametrize('clip_norm', ['0', '0.5'])
-def test_two_devices_take_the_same_steps_as_one(clip_norm: str) -> None:
-  command = [sys.executable, '-c', STEPS, clip_norm]
-  run = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, 'PYTHONPATH': '.'})
-  (one, single), (two, mirrored) = json.loads(run.stdout.splitlines()[-1])
-  assert (one, two) == (1, 2)
-  assert len(single) == 6
-  assert np.ptp(single) > 0.01  # it learns: equal losses are not those of a standing network
-  np.testing.assert_allclose(single, mirrored, atol=1e-5)
 
 
 def test_losses_are_cross_entropies() -> None:

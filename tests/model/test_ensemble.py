@@ -19,6 +19,7 @@ from model.ensemble import open_members, write_mean
 from model.evaluation import evaluate
 from model.export import BundleOptions, write_bundle
 from model.input_data import InputPipeline, read_examples
+from model.intended_use import NOT_OF_ALL
 from model.predictions import make_scorer, predict
 from model.thresholds import parse_rule
 from model.training import Trained
@@ -111,20 +112,27 @@ def test_it_says_what_it_is_made_of(mean: Bundle, bundle: Bundle, other: Bundle,
   assert facts[0]['recipe'] == bundle.recipe
   assert (mean.recipe['method'], mean.recipe['tuned_on']) == ('mean', dataset.digest)
   assert mean.recipe['unseen_by_members'] is True
-  assert mean.intended_use == bundle.intended_use
+  assert mean.intended_use.terms['modality'] == {'DX': 96}
   card = (mean.path / 'model_card.md').read_text()
   assert f'quadrants {bundle.version}' in card
   assert f'halved {other.version}' in card
 
 
+def contents(folder: pathlib.Path) -> dict[str, bytes]:
+  return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob('*')) if path.is_file()}
+
+
 def test_its_members_can_be_got_at(mean: Bundle, bundle: Bundle, other: Bundle) -> None:
+  seen = set()
   for number, member in enumerate((bundle, other), 1):
     kept = mean.path / 'members' / f'{number:02d}'
     assert load_bundle(kept).model_digest == member.model_digest
+    assert contents(kept / 'transform_graph') == contents(member.path / 'transform_graph')
     found = keras.models.load_model(kept / 'model.keras').get_weights()
     expected = keras.models.load_model(member.path / 'model.keras').get_weights()
     assert all(np.array_equal(one, two) for one, two in zip(found, expected, strict=True))
-    assert (kept / 'transform_graph/transform_fn/saved_model.pb').is_file()
+    seen.add((float(np.abs(found[0]).mean()), *contents(kept / 'transform_graph').values()))
+  assert len(seen) == 2, 'the members differ: one could not stand for the other'
 
 
 def test_nights_can_be_compared_with_its_scores(mean: Bundle) -> None:
@@ -143,7 +151,10 @@ def test_no_file_names_a_path_of_the_machine(mean: Bundle, bundle: Bundle, datas
 def test_without_a_dataset_it_is_the_plain_mean(
   bundle: Bundle, other: Bundle, dataset: Dataset, tmp_path: pathlib.Path
 ) -> None:
-  found = write_mean(open_members([bundle.path, other.path]), tmp_path / 'mean', BundleOptions('both'))
+  use = dataclasses.replace(other.intended_use, images=90, terms={'modality': {'CR': 20, 'DX': 70}})
+  elsewhere = rewritten(other, tmp_path / 'elsewhere', intended_use=use)
+  found = write_mean(open_members([bundle.path, elsewhere]), tmp_path / 'mean', BundleOptions('both'))
+  assert found.intended_use.terms['modality'] == {'DX': 70, NOT_OF_ALL: 20}, 'what one of them has not seen is outside'
   pixels = pixels_of(dataset)
   expected = np.mean([saved_scores(member, pixels) for member in (bundle, other)], axis=0)
   np.testing.assert_allclose(saved_scores(found, pixels), expected, atol=1e-6)

@@ -97,6 +97,22 @@ def test_several_models_say_their_own_of_every_image(bundle: Bundle, choosy: str
   assert both.get_num_bytes(images) == sum(image.nbytes for image in images)
 
 
+def test_a_process_keeps_the_models_that_it_loaded_last(choosy: str) -> None:
+  few, more = HandlerOptions(max_batch_size=2), HandlerOptions(max_batch_size=4)
+  first = BundleModelHandler(choosy, few, 'a').load_model()
+  assert BundleModelHandler(choosy, few, 'a').load_model() is first, 'the next slice takes it as it is'
+  assert BundleModelHandler(choosy, more, 'a').load_model() is not first
+  assert BundleModelHandler(choosy, few, 'b').load_model() is not first, 'another bundle at the same place'
+  assert BundleModelHandler(choosy, few).load_model() is not BundleModelHandler(choosy, few).load_model()
+  for digest in 'cdef':
+    BundleModelHandler(choosy, few, digest).load_model()
+  assert BundleModelHandler(choosy, few, 'a').load_model() is not first, 'only so many are kept'
+
+
+def test_the_handler_of_a_bundle_keeps_its_model(bundle: Bundle) -> None:
+  assert BundleModelHandler.of(bundle).load_model() is BundleModelHandler.of(bundle).load_model()
+
+
 def test_an_image_of_another_size_is_a_bug_and_propagates(bundle: Bundle) -> None:
   with pytest.raises(ValueError, match=r'an image is uint8 \(16, 16, 1\), the model takes uint8 \(32, 32, 1\)'):
     _run(BundleModelHandler.of(bundle), [IMAGES[0], IMAGES[0][:16, :16]])

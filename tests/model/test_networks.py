@@ -16,6 +16,7 @@ from model.networks.weights import WeightsError
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 SMALLEST = {name: 75 if name == 'inception_v3' else 32 for name in ARCHITECTURES}
+SMALL = ('cnn', 'resnet_small')
 # All options that a network trained from scratch can have.
 SCRATCH = NetworkOptions(dropout=0.2, black=-1.5, white=2.5)
 
@@ -73,19 +74,24 @@ def check_step(network: keras.Model) -> None:
   assert all(np.all(np.isfinite(weights)) for weights in network.get_weights())
 
 
-# One test for all three, since what takes time is to build a network and to let it run for the first time.
-@pytest.mark.parametrize('architecture', ARCHITECTURES)
-def test_every_network_keeps_the_contract_comes_back_from_its_file_and_learns(
-  architecture: str, tmp_path: pathlib.Path
-) -> None:
+def check_network(architecture: str, folder: pathlib.Path) -> None:
+  """The contract, what comes back from a file, and a step: what takes time is to build it and to let it run first."""
   network = smallest(architecture)
   embedding, scores = outputs(network)
   check_contract(network, embedding, scores)
-  network.save(tmp_path / 'model.keras')
-  again = keras.saving.load_model(tmp_path / 'model.keras')
+  network.save(folder / 'model.keras')
+  again = keras.saving.load_model(folder / 'model.keras')
   np.testing.assert_array_equal(outputs(again)[0], embedding)
   assert len(again.trainable_variables) == len(network.trainable_variables)
   check_step(again)
+
+
+# The others are built by tests/jobs/test_all_networks.py.
+@pytest.mark.parametrize('architecture', SMALL)
+def test_a_network_keeps_the_contract_comes_back_from_its_file_and_learns(
+  architecture: str, tmp_path: pathlib.Path
+) -> None:
+  check_network(architecture, tmp_path)
 
 
 def parameters_in_the_readme() -> dict[str, int]:
@@ -97,11 +103,15 @@ def test_the_readme_lists_every_network() -> None:
   assert set(parameters_in_the_readme()) == set(ARCHITECTURES)
 
 
-@pytest.mark.parametrize('architecture', ARCHITECTURES)
-def test_the_figures_in_the_readme_are_true(architecture: str) -> None:
+def check_parameters(architecture: str) -> None:
   """All but `cnn` have as many parameters for every size."""
   network = build_network('cnn', (224, 224, 1), 2) if architecture == 'cnn' else smallest(architecture)
   assert network.count_params() == parameters_in_the_readme()[architecture]
+
+
+@pytest.mark.parametrize('architecture', SMALL)
+def test_the_figures_in_the_readme_are_true(architecture: str) -> None:
+  check_parameters(architecture)
 
 
 @pytest.mark.parametrize(('size', 'classes', 'units'), [(32, 2, 1), (45, 3, 3), (224, 2, 1), (512, 2, 1)])
@@ -114,30 +124,41 @@ def test_any_size_ends_in_few_features(size: int, classes: int, units: int) -> N
     np.testing.assert_allclose(outputs.sum(axis=1), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize('architecture', ['cnn', 'resnet_small', 'vgg16', 'efficientnet_lite0'])
-def test_colours_and_several_classes(architecture: str) -> None:
+def check_colours(architecture: str) -> None:
   network = build_network(architecture, (32, 32, 3), 4)
   outputs = network(images(network)).numpy()
   np.testing.assert_allclose(outputs.sum(axis=1), [1, 1], atol=1e-6)
   assert outputs.shape == (2, 4)
 
 
-@pytest.mark.parametrize('architecture', ['cnn', 'resnet_small', 'vgg16', 'efficientnet_lite0'])
-def test_images_are_resized_inside(architecture: str) -> None:
+@pytest.mark.parametrize('architecture', SMALL)
+def test_colours_and_several_classes(architecture: str) -> None:
+  check_colours(architecture)
+
+
+def check_resized(architecture: str) -> None:
   network = build_network(architecture, (64, 64, 1), 2, NetworkOptions(input_size=40))
   assert network.input_shape == (None, 64, 64, 1)
   assert network.get_layer('input_size').output.shape[1:3] == (40, 40)
   assert network(images(network)).shape == (2, 1)
 
 
-@pytest.mark.usefixtures('half_precision')
-@pytest.mark.parametrize('architecture', ['cnn', 'vgg16', 'efficientnet_lite0'])
-def test_scores_are_float32_under_mixed_precision(architecture: str) -> None:
+@pytest.mark.parametrize('architecture', SMALL)
+def test_images_are_resized_inside(architecture: str) -> None:
+  check_resized(architecture)
+
+
+def check_half_precision(architecture: str) -> None:
   network = build_network(architecture, (32, 32, 1), 2, SCRATCH)
   assert network.get_layer('features').compute_dtype == 'bfloat16'
   assert network(images(network)).dtype == tf.float32
   scales = [layer for layer in network.layers if layer.name == 'input_scale']
   assert all(layer.compute_dtype == 'float32' for layer in scales)
+
+
+@pytest.mark.usefixtures('half_precision')
+def test_scores_are_float32_under_mixed_precision() -> None:
+  check_half_precision('cnn')
 
 
 @pytest.mark.parametrize(
@@ -196,16 +217,20 @@ def saved(network: keras.Model, folder: pathlib.Path) -> str:
   return str(folder / 'model.keras')
 
 
-@pytest.mark.parametrize('architecture', ['cnn', 'resnet_small', 'efficientnet_lite0', 'vgg16'])
-def test_training_goes_on_from_a_bundle_with_other_labels(architecture: str, tmp_path: pathlib.Path) -> None:
+def check_going_on(architecture: str, folder: pathlib.Path) -> None:
   first = smallest(architecture)
   options = NetworkOptions(
-    initial_weights=saved(first, tmp_path), batch_norm='frozen', frozen_share=0.5, black=-1.5, white=2.5
+    initial_weights=saved(first, folder), batch_norm='frozen', frozen_share=0.5, black=-1.5, white=2.5
   )
   more = build_network(architecture, (32, 32, 1), 3, options)
   np.testing.assert_allclose(features(more, images(first)), features(first, images(first)), rtol=1e-5, atol=1e-6)
   same = build_network(architecture, (32, 32, 1), 2, options)
   np.testing.assert_array_equal(same.get_layer('head').kernel, first.get_layer('head').kernel)
+
+
+@pytest.mark.parametrize('architecture', SMALL)
+def test_training_goes_on_from_a_bundle_with_other_labels(architecture: str, tmp_path: pathlib.Path) -> None:
+  check_going_on(architecture, tmp_path)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: pathlib.Path) -> None:

@@ -1,6 +1,7 @@
 import datetime
 import json
 import pathlib
+import shutil
 
 import pytest
 
@@ -9,18 +10,24 @@ from pipelines.cli import main
 from pipelines.exits import Exit
 from pipelines.lookup import as_text
 from tests.end_to_end.nights import Site, radiograph
-from tests.pipelines.tiny_bundle import write_bundle
 
 
-@pytest.fixture
-def site(tmp_path: pathlib.Path) -> Site:
-  write_bundle(tmp_path / 'models/1', '1')
-  site = Site(tmp_path / 'site', tmp_path / 'models')
+@pytest.fixture(scope='module')
+def two_nights(tmp_path_factory: pytest.TempPathFactory, tiny_models: pathlib.Path) -> Site:
+  root = tmp_path_factory.mktemp('nights')
+  site = Site(root / 'site', tiny_models)
   site.deliver_zip('a.zip', i1=10, i2=20)
   site.deliver('sub/b.dcm', radiograph('3', 30, study='8'))
   for _ in range(2):
-    site.night('--crosswalk', str(tmp_path / 'crosswalk'), '--overwrite')
+    site.night('--crosswalk', str(root / 'crosswalk'), '--overwrite')
   return site
+
+
+@pytest.fixture
+def site(two_nights: Site, tmp_path: pathlib.Path) -> Site:
+  """After the two nights."""
+  shutil.copytree(two_nights.root.parent / 'crosswalk', tmp_path / 'crosswalk')
+  return two_nights.copied(tmp_path / 'site')
 
 
 def look_up(site: Site, beginning: str, *more: str) -> int:

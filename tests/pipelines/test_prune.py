@@ -1,6 +1,7 @@
 import datetime
 import json
 import pathlib
+import shutil
 
 import pytest
 
@@ -11,7 +12,6 @@ from pipelines.exits import Exit
 from pipelines.ledger import load_ledger
 from pipelines.lock import held_lock
 from tests.end_to_end.nights import Site, radiograph
-from tests.pipelines.tiny_bundle import write_bundle
 
 TODAY = datetime.datetime.now(datetime.UTC).date()
 
@@ -20,12 +20,12 @@ def days_ago(days: int) -> str:
   return (TODAY - datetime.timedelta(days=days)).isoformat()
 
 
-@pytest.fixture
-def site(tmp_path: pathlib.Path) -> Site:
-  """Three nights, 40, 20 and 0 days ago; the second night's image came again in the third."""
-  write_bundle(tmp_path / 'models/1', '1')
-  site = Site(tmp_path / 'site', tmp_path / 'models')
-  crosswalk = ('--crosswalk', str(tmp_path / 'crosswalk'))
+@pytest.fixture(scope='module')
+def three_nights(tmp_path_factory: pytest.TempPathFactory, tiny_models: pathlib.Path) -> Site:
+  """40, 20 and 0 days ago; the second night's image came again in the third."""
+  root = tmp_path_factory.mktemp('nights')
+  site = Site(root / 'site', tiny_models)
+  crosswalk = ('--crosswalk', str(root / 'crosswalk'))
   site.deliver('a.dcm', radiograph('1', 10))
   site.night('--run_date', days_ago(40), *crosswalk)
   site.deliver('b.dcm', radiograph('2', 20))
@@ -33,6 +33,13 @@ def site(tmp_path: pathlib.Path) -> Site:
   site.deliver('c.dcm', radiograph('2', 30))
   site.night('--run_date', days_ago(0), *crosswalk)
   return site
+
+
+@pytest.fixture
+def site(three_nights: Site, tmp_path: pathlib.Path) -> Site:
+  """After the three nights."""
+  shutil.copytree(three_nights.root.parent / 'crosswalk', tmp_path / 'crosswalk')
+  return three_nights.copied(tmp_path / 'site')
 
 
 def grey(site: Site) -> list[float]:

@@ -1,5 +1,6 @@
 import dataclasses
 import pathlib
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +12,12 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.testing.util import assert_that, equal_to
 
 from model.bundle import Bundle
-from model.handler import HandlerOptions
+from model.handler import BundlesModelHandler, HandlerOptions, MakeHandler
 from pipelines import score_shards
 from pipelines.score_rows import RowsOf, ShardEnd, ShardRow, decode_shard, with_predictions
 from pipelines.score_shards import ScoreShards, ScoreSpec, _write_grouped, _WriteWhole
 from pipelines.staging import ShardResult
+from tests.pipelines.numpy_handler import NumpyHandler
 from tests.pipelines.tiny_bundle import COLUMNS, FAILS_AT, SPEC, make_bundle, save_bundle, write_bundle
 from tests.transforms.archive_files import tar_bytes, zip_bytes
 from tests.transforms.pictures import png
@@ -105,10 +107,17 @@ def contents(spec: ScoreSpec) -> dict[str, bytes]:
   return {path.name: path.read_bytes() for path in pathlib.Path(spec.staging, 'predictions').iterdir()}
 
 
+@pytest.mark.parametrize('make_handler', [BundlesModelHandler.of, NumpyHandler])
 def test_every_row_comes_once_in_order_with_its_score_or_its_reason(
-  tmp_path: pathlib.Path, shards: list[Shard], bundle: Bundle, runner: fn_runner.FnApiRunner
+  tmp_path: pathlib.Path,
+  shards: list[Shard],
+  bundle: Bundle,
+  runner: fn_runner.FnApiRunner,
+  make_handler: MakeHandler,
 ) -> None:
-  spec = score_spec(tmp_path, bundle)
+  """By the SavedModel, and by the handler that tests have in its place."""
+  spec = dataclasses.replace(score_spec(tmp_path, bundle), make_handler=make_handler)
+  assert pickle.loads(pickle.dumps(spec)) == spec, 'it goes to workers elsewhere'
   run(runner, shards, spec)
   assert len(contents(spec)) == 4
 

@@ -40,7 +40,7 @@ class _Tiny(tf.Module):
       return {'scores': tf.stack([1 - sick, sick], axis=1)}
 
 
-def make_bundle(path: pathlib.Path) -> Bundle:
+def make_bundle(path: pathlib.Path, brightest: int = 256) -> Bundle:
   """The facts without files: for what never loads the model."""
   return Bundle(
     path=path,
@@ -54,13 +54,18 @@ def make_bundle(path: pathlib.Path) -> Bundle:
     dataset_digest='d' * 64,
     pseudonym_key_fingerprint=None,
     intended_use=IntendedUse(),
-    recipe={},
+    recipe={'brightest': brightest},
     metrics={},
     versions={},
     synthetic=True,
     model_digest='d' * 64,
     files={},
   )
+
+
+def brightest_of(bundle: Bundle) -> int:
+  """What is pure white to a model."""
+  return int(bundle.recipe['brightest'])
 
 
 def save_bundle(path: pathlib.Path) -> Bundle:
@@ -74,7 +79,7 @@ def write_bundle(path: pathlib.Path, version: str = '1', brightest: int = 256) -
   """A whole bundle, as `load_bundle` takes it: the pixel at the upper left over `brightest` is the score of `sick`."""
   module = _Tiny(brightest)
   tf.saved_model.save(module, str(path / 'saved_model'), signatures={'pixels': module.pixels})
-  bundle = dataclasses.replace(make_bundle(path), version=version, files=file_digests(path))
+  bundle = dataclasses.replace(make_bundle(path, brightest), version=version, files=file_digests(path))
   bundle = dataclasses.replace(bundle, model_digest=model_digest(bundle.files, decision_facts(bundle)))
   (path / BUNDLE_FILE).write_text(to_json(bundle))
   return load_bundle(path)

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from pipelines.cli import main
+from pipelines.current import current
 from tests.end_to_end.conftest import Chain
-from tests.end_to_end.killed_jobs import MAIN, kill_once_a_shard_is_finished, start
+from tests.jobs.killed_jobs import MAIN, kill_once_a_shard_is_finished, start
 
 # Whoever opens a socket to another machine, or looks up a name, ends with an error of its own.
 _WITHOUT_NETWORK = """
@@ -95,10 +96,18 @@ def test_jobs_run_without_a_network(chain: Chain) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def records(chain: Chain, output: str) -> dict[str, dict[str, Any]]:
+  return {path.stem: json.loads(path.read_text()) for path in (chain.root / output / 'runs').glob('*.json')}
+
+
 def test_the_same_work_is_not_done_twice_unless_asked_for(chain: Chain, capsys: pytest.CaptureFixture[str]) -> None:
   assert main(chain.score('scores', '--deterministic')) == 2
   assert '--overwrite' in capsys.readouterr().err
   assert main(chain.score('superseded')) == 0
+  (first,) = records(chain, 'superseded').values()
   assert main(chain.score('superseded', '--overwrite')) == 0
-  first, second = (json.loads(path.read_text()) for path in sorted((chain.root / 'superseded/runs').glob('*.json')))
-  assert second['supersedes_run_id'] == first['run_id'] or first['supersedes_run_id'] == second['run_id']
+  (second,) = (record for run_id, record in records(chain, 'superseded').items() if run_id != first['run_id'])
+  assert (first['supersedes_run_id'], second['supersedes_run_id']) == (None, first['run_id'])
+  written = {(row['run_id'], row['supersedes_run_id']) for row in chain.rows('superseded/predictions')}
+  assert written == {(first['run_id'], None), (second['run_id'], first['run_id'])}
+  assert set(current(str(chain.root / 'superseded'))['run_id'].to_pylist()) == {second['run_id']}

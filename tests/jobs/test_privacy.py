@@ -27,11 +27,11 @@ from pipelines.launch import found_inputs
 from pipelines.options import ScoreOptions
 from pipelines.run_record import now
 from pipelines.score_run import build, scoring_of
-from tests.end_to_end.killed_jobs import kill_once_a_shard_is_finished
 from tests.end_to_end.leaks import Search, armoured, unpacked
 from tests.end_to_end.planted import write_export
 from tests.end_to_end.planted_pictures import text_chunks, with_chunks
 from tests.end_to_end.planted_texts import DATES, NAME, PATIENT, PHONE, TAIL, TEXTS, UID_ROOT
+from tests.jobs.killed_jobs import kill_once_a_shard_is_finished
 from tests.transforms.pictures import gradient
 
 # Jobs one after another, each as a user starts it but for the time that loading TensorFlow takes.

@@ -5,9 +5,11 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 
 MAIN = 'from pipelines.cli import main; raise SystemExit(main())'
+_PAUSE_S = 0.005  # the job needs the processor, and is to be seen before its last shard
 
 
 def start(arguments: Sequence[str]) -> 'subprocess.Popen[bytes]':
@@ -18,6 +20,7 @@ def kill_once_a_shard_is_finished(process: 'subprocess.Popen[bytes]', staging: p
   """Kills a job that was started in a session of its own by SIGKILL as soon as a marker is there."""
   while not (markers := finished_shards(staging)):
     assert process.poll() is None, 'the job ended before a shard was seen'
+    time.sleep(_PAUSE_S)
   os.killpg(process.pid, signal.SIGKILL)
   assert process.wait() == -signal.SIGKILL
   return markers
