@@ -9,14 +9,12 @@ from pipelines.current import current
 from pipelines.exits import Exit
 from pipelines.studies import current_studies
 from tests.end_to_end.nights import Site, radiograph
-from tests.pipelines.tiny_bundle import write_bundle
 
 
 @pytest.fixture
-def site(tmp_path: pathlib.Path) -> Site:
+def site(tmp_path: pathlib.Path, tiny_models: pathlib.Path, scored_by_numpy: None) -> Site:
   """After a night of one image."""
-  write_bundle(tmp_path / 'models/1', '1')
-  site = Site(tmp_path / 'site', tmp_path / 'models')
+  site = Site(tmp_path / 'site', tiny_models)
   site.deliver('a.dcm', radiograph('1', 10))
   assert site.night() == Exit.DONE
   return site

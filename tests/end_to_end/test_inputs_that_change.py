@@ -13,7 +13,6 @@ from pipelines import night_slices
 from pipelines.current import current
 from pipelines.exits import Exit
 from tests.end_to_end.nights import Site, radiograph
-from tests.pipelines.tiny_bundle import write_bundle
 from tests.transforms.archive_files import zip_bytes
 from transforms import read_beam
 from transforms.decode import DecodeOptions, decode_source
@@ -22,16 +21,9 @@ from transforms.elements import Frame
 IMAGES = 70  # of a zip: more than are read in one go
 
 
-@pytest.fixture(scope='module')
-def models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-  path = tmp_path_factory.mktemp('models')
-  write_bundle(path / '1', '1')
-  return path
-
-
 @pytest.fixture
-def site(tmp_path: pathlib.Path, models: pathlib.Path) -> Site:
-  return Site(tmp_path / 'site', models)
+def site(tmp_path: pathlib.Path, tiny_models: pathlib.Path, scored_by_numpy: None) -> Site:
+  return Site(tmp_path / 'site', tiny_models)
 
 
 def deliver(site: Site, number: int, images: int = IMAGES) -> pathlib.Path:

@@ -8,16 +8,16 @@ import pytest
 from pipelines.cli import main
 from pipelines.exits import Exit
 from tests.end_to_end.nights import Site, radiograph
-from tests.pipelines.tiny_bundle import write_bundle
 from transforms.identifiers import Pseudonyms
 
 
 @pytest.fixture
-def site(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+def site(
+  tmp_path: pathlib.Path, tiny_models: pathlib.Path, scored_by_numpy: None, monkeypatch: pytest.MonkeyPatch
+) -> Site:
   """After one night; the machine has no key under its configuration folder."""
   monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path / 'config'))
-  write_bundle(tmp_path / 'models/1', '1')
-  site = Site(tmp_path / 'site', tmp_path / 'models')
+  site = Site(tmp_path / 'site', tiny_models)
   site.deliver('a.dcm', radiograph('1', 10))
   assert site.night() == Exit.DONE
   return site
@@ -58,5 +58,4 @@ def test_the_same_key_goes_on_and_a_new_output_takes_another(site: Site) -> None
   assert site.night() == Exit.DONE
   site.key.write_bytes(bytes(range(1, 33)))
   assert site.night() == Exit.USAGE
-  site.output = site.root / 'new'
-  assert site.night() == Exit.DONE
+  assert site.night('--output', str(site.root / 'new')) == Exit.DONE

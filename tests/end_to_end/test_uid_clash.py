@@ -17,8 +17,7 @@ from pipelines.dataset_publish import dataset_digest
 from pipelines.exits import Exit
 from pipelines.studies import current_studies
 from tests.end_to_end.nights import Site
-from tests.end_to_end.test_delivered_twice import bundles as bundles  # the fixture that has all work done twice
-from tests.pipelines.tiny_bundle import write_bundle
+from tests.jobs.test_delivered_twice import bundles as bundles  # the fixture that has all work done twice
 from tests.transforms.archive_files import zip_bytes
 from tests.transforms.pictures import dicom_dataset, dicom_file, gradient
 from transforms.elements import HeaderFacts
@@ -38,17 +37,9 @@ def image(patient: str, grey: int, study: str | None = None, uid: str = UID, **e
   return dicom_file(dicom_dataset(values, **identity, WindowCenter=128, WindowWidth=256, **elements))
 
 
-@pytest.fixture(scope='module')
-def models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-  path = tmp_path_factory.mktemp('models')
-  for version, brightest in (('1', 256), ('2', 512)):
-    write_bundle(path / version, version, brightest)
-  return path
-
-
 @pytest.fixture
-def site(tmp_path: pathlib.Path, models: pathlib.Path) -> Site:
-  return Site(tmp_path / 'site', models)
+def site(tmp_path: pathlib.Path, tiny_models: pathlib.Path, scored_by_numpy: None) -> Site:
+  return Site(tmp_path / 'site', tiny_models)
 
 
 def deliver(site: Site, name: str, *images: tuple[str, int]) -> None:

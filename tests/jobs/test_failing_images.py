@@ -10,20 +10,12 @@ import pytest
 from pipelines.exits import Exit
 from tests.end_to_end.nights import Site, radiograph
 from tests.jobs.failing_decoder import ABORTS, RAISES, run
-from tests.pipelines.tiny_bundle import write_bundle
 from tests.transforms.archive_files import zip_bytes
 
 
-@pytest.fixture(scope='module')
-def models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-  path = tmp_path_factory.mktemp('models')
-  write_bundle(path / '1', '1')
-  return path
-
-
 @pytest.fixture
-def site(tmp_path: pathlib.Path, models: pathlib.Path) -> Site:
-  return Site(tmp_path / 'site', models)
+def site(tmp_path: pathlib.Path, tiny_models: pathlib.Path) -> Site:
+  return Site(tmp_path / 'site', tiny_models)
 
 
 def deliver(site: Site, name: str, greys: list[int]) -> None:

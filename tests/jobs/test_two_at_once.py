@@ -14,8 +14,8 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.exits import Exit
-from tests.end_to_end.killed_jobs import start
 from tests.end_to_end.nights import Site, radiograph
+from tests.jobs.killed_jobs import start
 from tests.pipelines.tiny_bundle import write_bundle
 from tests.transforms.pictures import gradient, png
 
