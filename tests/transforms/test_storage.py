@@ -1,6 +1,7 @@
 import errno
 import os
 import pathlib
+from typing import Any
 
 import pytest
 
@@ -157,3 +158,24 @@ def test_deleting_takes_all_and_needs_nothing(tree: pathlib.Path) -> None:
   for _ in range(2):
     storage.delete_tree(str(tree))
     assert not tree.exists()
+
+
+def test_a_folder_that_may_be_listed_and_not_entered_costs_its_own_files(
+  tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """Without x permission names can be read and nothing else; root, who runs tests in CI, may do everything."""
+  (tree / 'closed').mkdir()
+  (tree / 'closed/a.dcm').write_bytes(b'a')
+  before = [file for file in storage.list_files(str(tree)) if 'closed' not in file.path]
+  for name in ('stat', 'lstat'):
+    real = getattr(os, name)
+
+    def refuse(path: Any, *more: Any, real: Any = real, **options: Any) -> Any:
+      if str(path).startswith(str(tree / 'closed/')):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+      return real(path, *more, **options)
+
+    monkeypatch.setattr(os, name, refuse)
+  found = list(storage.list_files(str(tree)))
+  assert [file for file in found if 'closed' not in file.path] == before
+  assert [(file.problem, file.regular) for file in found if 'closed' in file.path] == [('read-failed', False)]
