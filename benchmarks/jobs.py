@@ -13,7 +13,7 @@ from benchmarks.measure import RADBEAM
 
 RECIPE: Final = pathlib.Path(__file__).parent.parent / 'recipes/chest_single.yaml'
 IMAGE_SIZE_PX: Final = 160
-ALL_PARTS: Final = ('--augment_without=',)  # of the augmentation, of which the recipe leaves the geometry out
+ALL_PARTS: Final = ('--augment_without=',)  # of the augmentation, of which the recipe leaves some out
 
 
 @dataclass(frozen=True, slots=True)

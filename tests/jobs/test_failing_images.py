@@ -76,15 +76,27 @@ def test_a_decoder_that_fails_on_all_images_is_a_broken_program(site: Site, tmp_
   assert outcomes(site) == {'scored': 30}
 
 
-def test_score_and_ingest_end_with_the_alarm_as_well(site: Site, tmp_path: pathlib.Path) -> None:
-  deliver(site, '1', [10, RAISES, 20, *range(100, 120)])
+def test_score_and_ingest_go_on_after_an_abort_and_end_with_the_alarm(site: Site, tmp_path: pathlib.Path) -> None:
+  deliver(site, '1', [10, RAISES, 20, ABORTS, *range(100, 120)])
   inputs = ['--input', str(site.inbox), '--pseudonym_key_file', str(site.key)]
-  scored = run(['score', *inputs, '--bundle', str(site.models / '1'), '--output', str(site.output)], tmp_path / 'bad')
-  assert scored.returncode == Exit.ALARM, scored.stderr
-  assert outcomes(site) == {'scored': 22, 'internal-error': 1}
   dataset = tmp_path / 'dataset'
-  ingested = run(
-    ['ingest', *inputs, '--labels', 'none', '--image_size', '16', '--output', str(dataset)], tmp_path / 'bad'
-  )
-  assert ingested.returncode == Exit.ALARM, ingested.stderr
-  assert json.loads((dataset / 'dataset.json').read_text())['reasons'] == {'internal-error': 1}
+  score = ['score', *inputs, '--bundle', str(site.models / '1'), '--output', str(site.output)]
+  ingest = [
+    'ingest',
+    *inputs,
+    '--labels',
+    'none',
+    '--image_size',
+    '16',
+    '--patient_from',
+    'member',
+    '--output',
+    str(dataset),
+  ]
+  for command in (score, ingest):
+    assert run(command, tmp_path / 'bad').returncode == -signal.SIGABRT
+    again = run(command, tmp_path / 'bad')
+    assert again.returncode == Exit.ALARM, again.stderr
+  assert outcomes(site) == {'scored': 22, 'internal-error': 2}
+  record = json.loads((dataset / 'dataset.json').read_text())
+  assert (record['rows'], record['reasons']) == ({'ok': 22, 'rejected': 2}, {'internal-error': 2})
