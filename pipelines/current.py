@@ -94,7 +94,8 @@ def latest_parts(
 def standing_runs(output: str, records: Sequence[dict[str, Any]]) -> set[str]:
   """The runs that have at least one row of `latest_of`, and those without which another row might stand.
 
-  Of images that share a UID a row may hide one that a later row does not: all of them count.
+  Of images that share a UID a row may hide one that a later row does not: all of them count. So does a run that read a
+  file to its end which another one had not.
   """
   if not records:
     return set()
@@ -102,7 +103,8 @@ def standing_runs(output: str, records: Sequence[dict[str, Any]]) -> set[str]:
   order = _in_order(keys)
   doubted = order.filter(doubtful(keys, order))
   needed = pa.concat_arrays([latest_rows(keys), doubted.filter(split(keys.take(doubted)))])
-  return {records[number]['run_id'] for number in keys['run'].take(needed).unique().to_pylist()}
+  numbers = {*keys['run'].take(needed).unique().to_pylist(), *_outdating(keys)['run_max'].to_pylist()}
+  return {records[number]['run_id'] for number in numbers}
 
 
 def _keys_of(output: str, records: Sequence[dict[str, Any]]) -> list[pa.Table]:
@@ -221,20 +223,25 @@ def _without_image_before(rows: pa.Table) -> pa.Array:
 
 def _of_unread_files(rows: pa.Table) -> pa.Array:
   """Positions of rows of a file that their run did not read to its end, and a later run did."""
-  if 'unread' not in rows.column_names or not pc.any(rows['unread']).as_py():
+  stale = _outdating(rows)
+  if not len(stale):
     return pa.array([], pa.uint64())
-  files = rows.select(['run', 'unread']).append_column('file', row_files(rows))
+  files = rows.select(['run']).append_column('file', row_files(rows))
   numbered = files.append_column('position', pa.array(np.arange(len(rows), dtype=np.uint64)))
-  concerned = numbered.filter(pc.is_in(files['file'], files.filter(files['unread'])['file'].combine_chunks()))
+  found = numbered.join(stale.select(['file', 'run']), ['file', 'run'], join_type='left semi')
+  return found['position'].combine_chunks()
+
+
+def _outdating(rows: pa.Table) -> pa.Table:
+  """Readings of files that broke off, as `file` and `run`, with the last run that came to the end, `run_max`."""
+  files = rows.select(['run']).append_column('file', row_files(rows))
+  unread = rows['unread'] if 'unread' in rows.column_names else pa.chunked_array([pa.repeat(False, len(rows))])
+  files = files.append_column('unread', unread)
+  concerned = files.filter(pc.is_in(files['file'], files.filter(files['unread'])['file'].combine_chunks()))
   readings = concerned.group_by(['file', 'run']).aggregate([('unread', 'any')])
   whole = readings.filter(pc.invert(readings['unread_any'])).group_by('file').aggregate([('run', 'max')])
   stale = readings.filter(readings['unread_any']).join(whole, 'file')
-  stale = stale.filter(
-    pc.less(stale['run'], stale['run_max'])
-  )  # null, and so left out, where no run has read all of it
-  return concerned.join(stale.select(['file', 'run']), ['file', 'run'], join_type='left semi')[
-    'position'
-  ].combine_chunks()
+  return stale.filter(pc.less(stale['run'], stale['run_max']))  # null, and left out, where no run has read all of it
 
 
 def _taken(

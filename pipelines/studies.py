@@ -25,6 +25,7 @@ from pipelines.same_images import uids_of
 from pipelines.schemas import PREDICTIONS, SCHEMA_VERSION, STUDIES, read_columns, write_table
 from pipelines.study_rows import links_of, study_row
 from transforms import storage
+from transforms.errors import UNREAD
 
 FOLDER: Final = 'studies'
 _PART: Final = part_name(0, 1, 'parquet')
@@ -241,13 +242,27 @@ def _images(output: str, runs: Sequence[Record], touch: _Touch, earlier: Collect
   records = sorted([*runs, *before], key=lambda record: str(record['run_id']))
   studies = pa.concat_arrays([touch.studies, pa.array([row['study_id'] for row in earlier], pa.string())])
   named = pa.array([f'{row["study_id"]}/{key}' for row in earlier for key in row['row_keys']], pa.string())
+  half_read = pa.array([place for record in records for place in _half_read(output, record)], pa.string())
   parts = [_none()]
   for part in latest_parts(output, records, _COLUMNS):
     rows = part.append_column('key', row_keys(part)).append_column('file', row_files(part))
+    rows = rows.append_column('half_read', pc.is_in(_places(rows), half_read))
     in_study = pc.binary_join_element_wise(rows['study_id'], rows['key'], '/')
     is_named = pc.or_(pc.is_in(rows['run_id'], pa.array(sorted(new))), pc.is_in(in_study, named))
     parts.append(rows.filter(pc.and_(is_named, pc.is_in(rows['study_id'], studies))))
   return pa.concat_tables(parts)
+
+
+def _half_read(output: str, record: Record) -> list[str]:
+  """The files that a run did not read to their end: their rows give way as soon as another run does."""
+  rows = read_rows(output, record, ('run_id', 'file_id', 'source_id', 'reason'))
+  unread = rows.filter(pc.is_in(rows['reason'], pa.array(sorted(UNREAD))))
+  places: list[str] = _places(unread.append_column('file', row_files(unread))).unique().to_pylist()
+  return places
+
+
+def _places(rows: pa.Table) -> pa.ChunkedArray:
+  return pc.binary_join_element_wise(rows['run_id'], rows['file'], '/')
 
 
 def _none() -> pa.Table:
@@ -255,6 +270,7 @@ def _none() -> pa.Table:
     *(PREDICTIONS.field(name) for name in _COLUMNS),
     pa.field('key', pa.string()),
     pa.field('file', pa.string()),
+    pa.field('half_read', pa.bool_()),
   ]
   return pa.schema(fields).empty_table()
 

@@ -46,10 +46,13 @@ def study_row(study_id: str, images: Sequence[Row], rule: str) -> dict[str, Any]
 
 
 def links_of(images: Sequence[Row]) -> dict[str, Any]:
-  """What leads from a study to its rows: their keys, the files of those without an image, and the runs."""
+  """What leads from a study to its rows: their keys, the runs, and the files whose next reading concerns them.
+
+  These are the files of rows without an image, and those that were not read to their end.
+  """
   return {
     'row_keys': sorted(image['key'] for image in images),
-    'file_ids': sorted({image['file'] for image in images if image['image_id'] is None}),
+    'file_ids': sorted({image['file'] for image in images if image['image_id'] is None or image.get('half_read')}),
     'image_run_ids': sorted({image['run_id'] for image in images}),
   }
 

@@ -11,7 +11,7 @@ import pickle
 import signal
 from typing import Final
 
-from transforms.boundary import INTERNAL
+from transforms.boundary import INTERNAL, guarded
 from transforms.careful_worker import CarefulJob
 from transforms.concurrency import usable_cores
 from transforms.decode import DecodeOptions
@@ -20,6 +20,7 @@ from transforms.errors import InputError
 from transforms.frames_as_bytes import from_bytes
 from transforms.worker_processes import WorkerDied, WorkerPool
 
+_NAMES: Final = {int(number): number.name for number in signal.Signals}
 _WORKER: Final = 'transforms.careful_worker'
 _MOST_BYTES: Final = 4 << 30  # of the frames of a source: thousands of them, with an original each
 
@@ -45,17 +46,27 @@ def decode_source_apart(data: bytes, options: DecodeOptions, *, keep_original: b
 
 def decode_by(pool: WorkerPool, data: bytes, options: DecodeOptions, keep_original: bool) -> tuple[Frame, ...]:
   """The same, by processes of a pool."""
-  head = pickle.dumps(CarefulJob(options, keep_original))
   try:
-    return from_bytes(*pool.ask(head, data, _MOST_BYTES, None))
+    return _frames(pool, pickle.dumps(CarefulJob(options, keep_original)), data)
   except WorkerDied as died:
-    return (Frame(None, HeaderFacts(), error=_reason(died.exit_code, options)),)
-  except (ValueError, KeyError, TypeError):
-    return (Frame(None, HeaderFacts(), error=InputError(INTERNAL, 'decode process without sense')),)
+    error = _reason(died.exit_code, options)
+  except InputError as nonsense:
+    error = nonsense
+  return (Frame(None, HeaderFacts(), error=error),)
+
+
+def _frames(pool: WorkerPool, job: bytes, data: bytes) -> tuple[Frame, ...]:
+  try:
+    answer = pool.ask(job, data, _MOST_BYTES, None)
+  except WorkerDied as died:
+    if died.exit_code != -signal.SIGKILL:
+      raise
+    answer = pool.ask(job, data, _MOST_BYTES, None)  # the kernel may have killed it for what a neighbour took
+  return guarded(lambda: from_bytes(*answer))
 
 
 def _reason(exit_code: int, options: DecodeOptions) -> InputError:
   if exit_code == -signal.SIGALRM:
     return InputError('decoder-timeout', f'{options.limits.max_decode_seconds} s')
-  ended_by = signal.Signals(-exit_code).name if exit_code < 0 else f'exit code {exit_code}'
+  ended_by = _NAMES.get(-exit_code, f'signal {-exit_code}') if exit_code < 0 else f'exit code {exit_code}'
   return InputError(INTERNAL, f'decode process ended by {ended_by}')

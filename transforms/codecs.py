@@ -78,7 +78,8 @@ def _decode_codestream(codestream: bytes, layout: Layout, limits: Limits) -> Sto
   if layout.transfer_syntax == ENCAPSULATED_UNCOMPRESSED:
     return _uncompressed_frame(codestream, layout)
   if layout.transfer_syntax == DEFLATED_FRAMES:
-    return _uncompressed_frame(_inflate(codestream, layout.frame_bytes), layout)
+    longer = layout.frame_bytes + 2  # than whole pixels are with their padding, if it holds something else
+    return _uncompressed_frame(_inflate(codestream, longer), layout)
   _check_codestream(codestream, layout)
   if layout.transfer_syntax == JPEGBaseline8Bit:
     return decode_baseline(codestream, layout)

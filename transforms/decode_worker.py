@@ -7,14 +7,16 @@ under a limit on memory, a clock that needs nobody's help, and without leaving a
 core file. The process ends when the other end of the socket is closed.
 """
 
+import contextlib
 import json
 import math
+import pathlib
 import pickle
 import resource
 import signal
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -91,6 +93,8 @@ def answer_all(
 ) -> None:
   """Answers one message after the other, until the other end is closed."""
   resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold pixels
+  with contextlib.suppress(OSError):  # this process has to go where memory runs out, and not the one it serves
+    pathlib.Path('/proc/self/oom_score_adj').write_text('1000')
   connection.sendall(READY)
   while True:
     try:
@@ -120,13 +124,22 @@ def _head(error: InputError) -> bytes:
 def _limited(job: Job, codestream: bytes, decode: Decode) -> NDArray[Any]:
   """Decodes under the limits: of address space, since resident memory cannot be limited by a process itself."""
   signal.alarm(math.ceil(job.max_seconds) + _GRACE_SECONDS)  # its default ends the process, native code or not
-  _, hard = resource.getrlimit(resource.RLIMIT_AS)
-  resource.setrlimit(resource.RLIMIT_AS, (_address_space_bytes() + job.max_bytes, hard))
   try:
-    return decode(codestream, job.layout)
+    with limited_memory(job.max_bytes):
+      return decode(codestream, job.layout)
+  finally:
+    signal.alarm(0)
+
+
+@contextlib.contextmanager
+def limited_memory(more_bytes: int) -> Iterator[None]:
+  """Lets the process take so many bytes of address space beside what it has."""
+  _, hard = resource.getrlimit(resource.RLIMIT_AS)
+  resource.setrlimit(resource.RLIMIT_AS, (_address_space_bytes() + more_bytes, hard))
+  try:
+    yield
   finally:
     resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-    signal.alarm(0)
 
 
 def _address_space_bytes() -> int:

@@ -77,7 +77,9 @@ def list_input(given: Input, limits: Limits) -> Iterator[Batch]:
   for file in storage.list_files(given.path) if given.files is None else given.files:
     below = file.path.removeprefix(root).lstrip('/')
     kind = _kind(file, below or given.name, limits)
-    if is_archive(kind):
+    if isinstance(kind, InputError):
+      loose.append(replace(_loose(file, below), problem=kind.code))
+    elif is_archive(kind):
       name = file_name(printable(given.name), printable(below) if below else '')
       yield from _list_archive(Archive(name, file.path, 'stream', file.size_bytes, file.fingerprint), kind, limits)
     else:
@@ -102,7 +104,8 @@ def file_name(folder: str, member: str) -> str:
   return f'{folder}/{member}' if member else folder
 
 
-def _kind(file: StoredFile, name: str, limits: Limits) -> Kind:
+def _kind(file: StoredFile, name: str, limits: Limits) -> Kind | InputError:
+  """What a file is, or why that cannot be told: read later, as what it is by then, it would have other ids."""
   if not file.regular:
     return Kind.UNKNOWN
   try:
@@ -110,8 +113,8 @@ def _kind(file: StoredFile, name: str, limits: Limits) -> Kind:
       head = opened.read(HEAD_BYTES)
       kind = kind_of(head, name)
       return Kind.ZIP if may_carry_zip(kind, head) and carried_zip(opened, limits) else kind
-  except InputError:  # its row says so once it is to be read
-    return Kind.UNKNOWN
+  except InputError as error:
+    return error
 
 
 def _loose(file: StoredFile, below: str) -> Member:

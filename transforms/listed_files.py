@@ -11,12 +11,12 @@ import os
 from typing import BinaryIO, Final, cast
 
 from transforms import object_store, storage
-from transforms.errors import InputError
+from transforms.errors import InputError, MachineError
 from transforms.shards import version_number
 
 _CHECK_REMOTE_BYTES: Final = 32 << 20  # a check is a request there
 _GONE: Final = (errno.ENOENT, errno.ENOTDIR)
-_FORBIDDEN: Final = (errno.EACCES, errno.EPERM)
+_OF_THE_MACHINE: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def open_listed(path: str, size_bytes: int, version: int) -> BinaryIO:
@@ -28,9 +28,9 @@ def open_listed(path: str, size_bytes: int, version: int) -> BinaryIO:
     version: of `transforms.shards.version_number`; 0 if it is not known.
 
   Raises:
-    InputError: `input-gone`, `changed-while-reading`, `input-unavailable`
-      where the disk or store fails, `read-failed` where reading is not allowed.
-      Reading and seeking raise the same.
+    InputError: `input-gone`, `changed-while-reading`; `input-unavailable`
+      where the disk or store fails, or refuses; `read-failed` if the path is
+      too long. Reading and seeking raise the same.
   """
   try:
     file = storage.open_read(path)
@@ -40,15 +40,21 @@ def open_listed(path: str, size_bytes: int, version: int) -> BinaryIO:
 
 
 def reason_of(error: OSError) -> InputError:
-  """The reason for a file that cannot be read: figures and names of errors only."""
+  """The reason for a file that cannot be read: figures and names of errors only.
+
+  One that may not be read is asked for again by the next night: credentials lapse, as mounts go.
+
+  Raises:
+    MachineError: if it is this machine that can open nothing more.
+  """
   if isinstance(error, object_store.ObjectChanged):
     return InputError('changed-while-reading')
   if error.errno in _GONE:
     return InputError('input-gone')
-  if error.errno in _FORBIDDEN:
-    return InputError('read-failed', 'not allowed to read it')
   if error.errno == errno.ENAMETOOLONG:
     return InputError('read-failed', 'its path is too long')
+  if error.errno in _OF_THE_MACHINE:
+    raise MachineError(f'no file can be opened: {errno.errorcode[error.errno or 0]}') from error
   return InputError('input-unavailable', errno.errorcode.get(error.errno or 0, type(error).__name__))
 
 

@@ -70,7 +70,7 @@ def _bucket(where: Location) -> Any:
 def _system_errors(url: str) -> Iterator[None]:
   """What the store answers as the errors that a file system has."""
   from google.api_core import exceptions
-  from google.auth.exceptions import GoogleAuthError
+  from google.auth.exceptions import GoogleAuthError, TransportError
 
   try:
     yield
@@ -78,8 +78,12 @@ def _system_errors(url: str) -> Iterator[None]:
     raise FileNotFoundError(2, 'no such object, or no such bucket', url) from None
   except (exceptions.Forbidden, exceptions.Unauthorized):
     raise PermissionError(13, 'the credentials do not allow it', url) from None
+  except TransportError as error:
+    raise OSError(errno.EIO, f'the credentials cannot be renewed ({type(error).__name__})', url) from None
   except GoogleAuthError as error:
     raise PermissionError(13, f'no credentials for Google Cloud ({type(error).__name__})', url) from None
+  except (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError) as error:
+    raise OSError(errno.EIO, f'the store does not answer ({type(error).__name__})', url) from None
 
 
 def open_read(url: str) -> BinaryIO:
@@ -99,7 +103,7 @@ def open_read(url: str) -> BinaryIO:
 
 @functools.cache
 def _reader_class() -> Any:
-  from google.api_core.exceptions import NotFound, PreconditionFailed
+  from google.api_core.exceptions import PreconditionFailed
   from google.cloud.storage.fileio import BlobReader
 
   class Reader(BlobReader):
@@ -113,8 +117,9 @@ def _reader_class() -> Any:
     def read(self, size: int = -1) -> bytes:
       """Reads on, until the generation is gone."""
       try:
-        return cast(bytes, super().read(size))
-      except (NotFound, PreconditionFailed):
+        with _system_errors(self._blob.name):
+          return cast(bytes, super().read(size))
+      except (FileNotFoundError, PreconditionFailed):
         raise ObjectChanged(errno.ESTALE, 'the object was replaced while it was read') from None
 
   return Reader

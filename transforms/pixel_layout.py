@@ -172,7 +172,7 @@ def _with_precision(layout: Layout, bits: int) -> Layout:
 
 
 def with_subsampling(layout: Layout, size_bytes: int, frames: int = 1) -> Layout:
-  """Says whether colours are shared: data longer than that needs hold them for every pixel, whatever the label.
+  """Says whether colours are shared, as the label has it, unless the data are just as long as whole pixels need.
 
   Args:
     layout: of frames that no codec compresses.
@@ -181,8 +181,9 @@ def with_subsampling(layout: Layout, size_bytes: int, frames: int = 1) -> Layout
   """
   if not layout.photometric.endswith('_422'):
     return layout
-  shared = replace(layout, is_subsampled=True)
-  return layout if 8 * (size_bytes - 1) > frames * shared.frame_bits else shared
+  needed_bytes = (frames * layout.frame_bits + 7) // 8
+  is_whole = needed_bytes <= size_bytes <= needed_bytes + 1
+  return replace(layout, is_subsampled=not is_whole)
 
 
 def _first_header(data: bytes, fragments: Frames) -> Codestream | None:

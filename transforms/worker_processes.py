@@ -84,13 +84,12 @@ class _Worker:
   """One process; used by one thread at a time."""
 
   def __init__(self, module: str) -> None:
-    self._connection, other = socket.socketpair()
-    with other:
-      try:
+    try:
+      self._connection, other = socket.socketpair()
+      with other:
         self._process = _start(module, other.fileno())
-      except OSError as error:
-        self._connection.close()
-        raise MachineError(f'no decode process can be started: {error.strerror}') from error
+    except OSError as error:
+      raise MachineError(f'no decode process can be started: {error.strerror}') from error
     self.is_idle = True  # between its answer and the next question
     self._wait_until_ready(module)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.current import current
+from pipelines.current import current, prediction_runs, standing_runs
 from pipelines.run_record import read_record, record_path, write_record
 from pipelines.schemas import STUDIES
 from pipelines.studies import current_studies, publish_studies, standing_nights
@@ -73,6 +73,26 @@ def test_what_could_not_be_read_leaves_its_study_when_its_file_is_read_again(tmp
   write_night(tmp_path, 'n2', [[scored('i2', 'b', 0.2)]])
   (of_a,) = [one for one in current_studies(str(tmp_path), 'cnn-1').to_pylist() if one['study_id'] == 'a']
   assert (of_a['images_rejected'], of_a['images_scored'], of_a['run_id']) == (0, 1, 'n2')
+
+
+@pytest.mark.parametrize('between', [False, True])
+def test_what_was_read_of_a_file_that_changed_leaves_its_study_when_the_file_is_read_whole(
+  tmp_path: pathlib.Path, between: bool
+) -> None:
+  unread = row(None, 's1', 'rejected', None, file_id='g', reason='changed-while-reading')
+  write_night(tmp_path, 'n1', [[scored('i1', 'a', 0.1, file_id='g'), scored('i2', 'b', 0.2), unread]])
+  if between:  # once more, not to its end
+    write_night(tmp_path, 'n2', [[unread, scored('i5', 'b', 0.1)]])
+  write_night(tmp_path, 'n3', [[scored('i3', 'c', 0.3, file_id='g')]])
+  assert {study: found[0] for study, found in shown(tmp_path).items()} == {'b': 0.2, 'c': 0.3}
+
+
+def test_a_run_without_which_half_a_reading_would_stand_again_is_kept(tmp_path: pathlib.Path) -> None:
+  unread = row(None, 's1', 'rejected', None, file_id='f', reason='input-gone')
+  write_run(tmp_path, 'r1', [scored('i1', 'a', 0.1, file_id='f'), scored('i2', 'a', 0.2, file_id='g'), unread])
+  write_run(tmp_path, 'r2', [scored('i3', 'a', 0.3, file_id='f')])
+  write_run(tmp_path, 'r3', [scored('i3', 'a', 0.4, file_id='h')])
+  assert standing_runs(str(tmp_path), prediction_runs(str(tmp_path))) == {'r1', 'r2', 'r3'}
 
 
 def test_a_night_without_a_record_does_not_count_and_its_slices_do_in_the_next(tmp_path: pathlib.Path) -> None:

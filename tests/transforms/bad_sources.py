@@ -5,9 +5,14 @@ import signal
 import time
 from collections.abc import Iterator
 
+import numpy as np
+
 from transforms import careful_worker
 from transforms.careful_worker import CarefulJob, main
 from transforms.elements import Frame
+
+_STEP_BYTES = 64 << 20
+_MANY_STEPS = 200
 
 
 def decode(data: bytes, job: CarefulJob) -> Iterator[Frame]:
@@ -24,7 +29,8 @@ def decode(data: bytes, job: CarefulJob) -> Iterator[Frame]:
       os.write(0, b'\xff' * 4096)
       time.sleep(600)
     case b'memory':
-      raise MemoryError
+      eaten = [np.ones(_STEP_BYTES, np.uint8) for _ in range(_MANY_STEPS)]
+      raise AssertionError(f'{len(eaten)} steps, without a limit')
   return careful_worker.decode(data, job)
 
 

@@ -57,7 +57,7 @@ def pool() -> Iterator[WorkerPool]:
     (b'abort', ('internal-error', 'decode process ended by SIGABRT')),
     (b'exit', ('internal-error', 'decode process ended by exit code 7')),
     (b'late', ('decoder-timeout', '60 s')),
-    (b'memory', ('internal-error', 'decode process ended by exit code 1')),
+    (b'memory', ('decoder-memory', '')),
   ],
 )
 def test_a_source_that_ends_its_process_costs_itself(pool: WorkerPool, data: bytes, error: tuple[str, str]) -> None:

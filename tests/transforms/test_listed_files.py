@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from transforms import storage
-from transforms.errors import InputError
+from transforms.errors import InputError, MachineError
 from transforms.listed_files import open_listed, reason_of
 from transforms.shards import version_number
 
@@ -66,7 +66,7 @@ def test_a_disk_that_gives_no_bytes_is_no_defect_of_the_file() -> None:
 @pytest.mark.parametrize(
   ('number', 'reason'),
   [
-    (errno.EACCES, ('read-failed', 'not allowed to read it')),
+    (errno.EACCES, ('input-unavailable', 'EACCES')),
     (errno.ESTALE, ('input-unavailable', 'ESTALE')),
     (errno.ENAMETOOLONG, ('read-failed', 'its path is too long')),
     (errno.ENOENT, ('input-gone', '')),
@@ -75,6 +75,12 @@ def test_a_disk_that_gives_no_bytes_is_no_defect_of_the_file() -> None:
 def test_reasons_tell_the_kind_of_error_and_no_path(number: int, reason: tuple[str, str]) -> None:
   error = reason_of(OSError(number, 'text', '/Erika/Mustermann'))
   assert (error.code, error.detail) == reason
+
+
+@pytest.mark.parametrize('number', [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_machine_that_can_open_nothing_more_is_no_matter_of_the_file(number: int) -> None:
+  with pytest.raises(MachineError, match=errno.errorcode[number]):
+    reason_of(OSError(number, 'text'))
 
 
 def test_an_object_that_is_replaced_is_not_read_on(bucket: str) -> None:

@@ -96,8 +96,8 @@ def test_length_tells_whether_pixels_share_their_colours(syntax: str, photometri
   weights, black = (FULL, 0) if photometric == 'YBR_FULL_422' else (PARTIAL, 16)
   whole = np.ascontiguousarray(ybr(weights, black)[:, :columns])
   cases = {whole.tobytes(): COLOURS[:, :columns]}
-  if columns % 2 == 0:
-    cases[pairs(whole)] = DOUBLED[:, :columns]
+  if columns % 2 == 0:  # alone, with padding, and with a frame that the header does not know
+    cases |= {pairs(whole) + more: DOUBLED[:, :columns] for more in (b'', bytes(2), pairs(whole))}
   for data, expected in cases.items():
     dataset = pictures.dicom_dataset(expected, PhotometricInterpretation=photometric, PixelData=data)
     if syntax:
