@@ -58,7 +58,7 @@ class _Renaming:
   def _sample(self, image: str) -> str:
     """The id of a sample: the first row of an id made it."""
     of_id = (n for n, row in enumerate(self.rows) if row['pixel_sha256'] and row['image_id'] == image)
-    return self.ids.get(next(of_id), image)
+    return self.ids.get(next(of_id, -1), image)
 
   def _examples(self, file: StagedFile, ids: Sequence[str | None]) -> StagedFile:
     if not any(ids):

@@ -3,10 +3,11 @@
 Only called under the lock, so that nobody else is at work on it.
 """
 
+import contextlib
 import posixpath
 import uuid
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from pipelines.ledger import FOLDER as LEDGER
 from pipelines.night_work import Slice, entry_of
 from pipelines.publish import remove_attempts
 from pipelines.run_record import RUNS
-from pipelines.staging import FOLDER, START_FILE, begun_run
+from pipelines.staging import FOLDER, START_FILE, begun_run, forget_started
 from transforms import storage
 
 _ATTEMPT: Final = 'attempt-'
@@ -56,9 +57,20 @@ def find_leftovers(output: str) -> list[Leftover]:
   return sorted(found, key=lambda leftover: leftover.run_id)
 
 
-def note_attempt(staging: str) -> None:
-  """Notes that the work of a slice begins, so that one that never comes to its end does not hold up the others."""
-  storage.write_note(storage.join(staging, f'{_ATTEMPT}{uuid.uuid4().hex}'))
+@contextlib.contextmanager
+def noted_attempt(staging: str) -> Iterator[None]:
+  """Notes that a slice is worked on, so that one that never comes to its end does not hold up the others.
+
+  Who is told to end has not been ended by the slice, and takes the note back.
+  """
+  note = storage.join(staging, f'{_ATTEMPT}{uuid.uuid4().hex}')
+  storage.write_note(note)
+  try:
+    yield
+  except (KeyboardInterrupt, SystemExit):
+    storage.delete(note)
+    forget_started(staging)
+    raise
 
 
 def take_over(

@@ -9,7 +9,7 @@ from pipelines.inbox import as_inputs
 from pipelines.ledger import Ledger
 from pipelines.lock import Lock
 from pipelines.night import Night
-from pipelines.night_leftovers import Leftover, note_attempt, staging_of_nights, take_over
+from pipelines.night_leftovers import Leftover, noted_attempt, staging_of_nights, take_over
 from pipelines.night_work import Slice, Work, entry_of
 from pipelines.run_record import now
 from pipelines.score_record import predictions_folder
@@ -100,7 +100,6 @@ def _score_slice(
   night: Night, scoring: Scoring, number: int, staging: str, new: Mapping[str, Any], cut: Slice
 ) -> dict[str, Any]:
   start = start_run(staging, new)
-  note_attempt(staging)
   columns = scoring.columns(
     start['run_id'], datetime.datetime.fromisoformat(start['started']), start['supersedes_run_id']
   )
@@ -108,4 +107,5 @@ def _score_slice(
   inputs = as_inputs(cut.files, night.inbox)
   names = [scoring.pseudonyms.archive(given.name) for given in inputs]
   score_run = scoring.run(columns, cut.run_date, digest_of({'run_id': start['run_id']}), names, further)
-  return execute(score_run, scoring.spec(columns, staging), inputs, night.beam_args, night.options.quiet)
+  with noted_attempt(staging):
+    return execute(score_run, scoring.spec(columns, staging), inputs, night.beam_args, night.options.quiet)

@@ -23,6 +23,7 @@ _LOG = logging.getLogger('radbeam.staging')
 FOLDER = '.staging'
 FEW_FAILURES: Final = 20
 FEW_FAILURES_RATIO: Final = 0.001
+_STARTED: Final = 'started'  # folder of notes, in a run's folder
 START_FILE = 'run.json'  # in a run's folder there: which run the work belongs to
 
 _FILE_IDS: Final = ('rejected_files', 'failed_files', 'unread_files')
@@ -122,7 +123,7 @@ def start_shard(folder: str, fingerprint: str) -> bool:
     Whether this is the first attempt: an earlier one that left no marker was
     killed, perhaps by an image, and this one had better be careful.
   """
-  return storage.write_note(storage.join(folder, 'started', fingerprint))
+  return storage.write_note(storage.join(folder, _STARTED, fingerprint))
 
 
 def write_marker(folder: str, result: ShardResult) -> None:
@@ -239,7 +240,12 @@ def check_failures(results: Iterable[ShardResult], staging: Iterable[str]) -> No
 def _forget_finished(folder: str) -> None:
   """Removes markers and notes."""
   storage.delete_tree(marker_folder(folder))
-  storage.delete_tree(storage.join(folder, 'started'))
+  forget_started(folder)
+
+
+def forget_started(folder: str) -> None:
+  """Removes the notes of shards that were begun, where it was no image that ended the work on them."""
+  storage.delete_tree(storage.join(folder, _STARTED))
 
 
 def total_counts(results: Iterable[ShardResult]) -> RowCounts:

@@ -12,6 +12,7 @@ import pytest
 from pipelines import night_slices
 from pipelines.current import current
 from pipelines.exits import Exit
+from pipelines.night_leftovers import find_leftovers
 from tests.end_to_end.nights import Site, radiograph
 from tests.transforms.archive_files import zip_bytes
 from transforms import read_beam
@@ -177,7 +178,14 @@ def test_a_slice_that_has_ended_two_nights_does_not_hold_up_a_third(
   def fail(*_: object) -> None:
     raise RuntimeError('as if the process had died')
 
+  def end(*_: object) -> None:
+    raise KeyboardInterrupt
+
   with monkeypatch.context() as patched:
+    patched.setattr(night_slices, 'execute', end)
+    for _ in range(2):  # somebody ends the night, which says nothing of the slice
+      assert site.night() == 130
+    assert [leftover.attempts for leftover in find_leftovers(str(site.output))] == [0]
     patched.setattr(night_slices, 'execute', fail)
     for _ in range(2):
       assert site.night() == Exit.CRASHED
