@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import tensorflow as tf
 
-from pipelines.crosswalk import stage_crosswalk
+from pipelines.crosswalk import stage_crosswalk, staging_folder
 from pipelines.schemas import INDEX, SCHEMA_VERSION, write_table
 from pipelines.staging import RowCounts, ShardResult, StagedFile, StagedWriter, counted
 from transforms import storage
@@ -102,6 +102,7 @@ class ShardWriter:
 
   def __init__(self, folder: str, number: int, annotator: Annotator, pseudonyms: Pseudonyms) -> None:
     self._staged = StagedWriter(folder, number)
+    self._folder = folder
     self._annotator = annotator
     self._pseudonyms = pseudonyms
     self._rows: list[dict[str, Any]] = []
@@ -154,7 +155,9 @@ class ShardWriter:
 
   def _stage_crosswalk(self) -> tuple[StagedFile, ...]:
     folder = self._annotator.spec.crosswalk
-    return (stage_crosswalk(folder, self._number, self._crosswalk),) if folder else ()
+    if not folder:
+      return ()
+    return (stage_crosswalk(staging_folder(folder, self._folder), self._number, self._crosswalk),)
 
 
 def write_dataset_shard(

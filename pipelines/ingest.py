@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipelines.alarms import end_of_run
 from pipelines.beam_options import make_runner, pipeline_options, runs_here, waits
-from pipelines.crosswalk import staging_folder
+from pipelines.crosswalk import remove_staged
 from pipelines.dataset_ids import rename_images
 from pipelines.dataset_publish import RECORD, DatasetRun, committed_run, publish_dataset
 from pipelines.dataset_shards import Annotator, DatasetSpec, write_dataset_shard
@@ -293,7 +293,7 @@ def train_sums(result: ShardResult) -> list[dict[str, Any]]:
 def _remove_staged(dataset: DatasetRun) -> None:
   storage.delete_tree(dataset.staging)
   if dataset.crosswalk:
-    storage.delete_tree(staging_folder(dataset.crosswalk))
+    remove_staged(dataset.crosswalk, dataset.staging)
 
 
 def _finish(options: IngestOptions, dataset: DatasetRun) -> Exit:

@@ -113,7 +113,7 @@ def decode_shard(
     shard: what to read.
     options: how to decode.
     pseudonyms: for ids.
-    crosswalk: folder of the crosswalk; '' for none.
+    crosswalk: folder for unfinished lines of the crosswalk; '' for none.
     careful: decode each source in another process, since an earlier attempt was killed.
   """
   folders = {batch.archive.name for batch in shard.batches if batch.archive.kind == 'folder'}

@@ -17,7 +17,7 @@ import apache_beam as beam
 from model.bundle import Bundle
 from model.handler import BundlesModelHandler, HandlerOptions, MakeHandler
 from pipelines.beam_options import make_runner, pipeline_options
-from pipelines.crosswalk import staging_folder
+from pipelines.crosswalk import remove_staged
 from pipelines.duplicates import FlagDuplicates, Outputs
 from pipelines.keys import key_path, read_site_key
 from pipelines.launch import config_of, decode_options
@@ -179,7 +179,7 @@ def _remove_staged(score_run: ScoreRun, spec: ScoreSpec) -> None:
   storage.delete_if_empty(posixpath.dirname(spec.staging))
   storage.delete_if_empty(storage.join(score_run.output, FOLDER))
   if score_run.crosswalk:
-    storage.delete_tree(staging_folder(score_run.crosswalk))
+    remove_staged(score_run.crosswalk, spec.staging)
 
 
 def build(

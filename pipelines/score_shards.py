@@ -15,6 +15,7 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
 from model.handler import BundlesModelHandler, HandlerOptions, MakeHandler
+from pipelines.crosswalk import staging_folder
 from pipelines.keys import read_site_key
 from pipelines.score_rows import RowsOf, ShardEnd, ShardRow, decode_shard, with_predictions, write_predictions
 from pipelines.staging import ShardResult, find_finished, start_shard
@@ -89,7 +90,8 @@ class _DecodeShard(beam.DoFn):
       yield from (beam.pvalue.TaggedOutput(_FINISHED, result) for result in finished)
       return
     is_first = start_shard(spec.staging, spec.models[0].fingerprint(shard.fingerprint))
-    for item in decode_shard(shard, spec.decode, self._pseudonyms, spec.crosswalk, careful=not is_first):
+    crosswalk = staging_folder(spec.crosswalk, spec.staging) if spec.crosswalk else ''
+    for item in decode_shard(shard, spec.decode, self._pseudonyms, crosswalk, careful=not is_first):
       if isinstance(item, ShardEnd):
         yield beam.pvalue.TaggedOutput(_REST, item)
       elif item[1] is None:
