@@ -110,8 +110,8 @@ flink-execution: $(INSTALLED) $(BIN)/beam-boot .cache/flink/.unpacked .venv-work
 	      exit 1; }; } && \
 	  RADBEAM_FLINK_JOB_SERVER_JAR="$$jar" $(BIN)/python -m pytest tests/flink_execution
 
-crash-points: $(INSTALLED) ## nights killed at every change that they make, on disk and on an object store: 4 minutes
-	$(BIN)/python -m pytest tests/crash_points -s
+crash-points: $(INSTALLED) ## nights killed at every change that they make, on disk and on an object store: 10 minutes
+	$(BIN)/python -m pytest tests/crash_points -s --timeout 1800
 
 devices: $(INSTALLED) ## one device, two devices and two processes: 50 steps of cnn and EfficientNet-Lite0, a step of every network; twenty minutes
 	$(BIN)/python -m pytest tests/devices --timeout 1800
