@@ -130,7 +130,7 @@ def _without(inbox: Sequence[Input], found: Sequence[Sequence[StoredFile]], wait
 def _is_unreadable(given: Input, found: Sequence[StoredFile]) -> bool:
   """Whether an inbox says nothing of what is in it: one that is empty is readable."""
   if not found:
-    return not storage.exists(given.path) and storage.is_local(given.path)
+    return storage.is_local(given.path) and not storage.exists(given.path)  # a bucket has no folders to miss
   return any(file.problem and file.path == given.path for file in found)
 
 

@@ -89,12 +89,16 @@ def watched(
   return figures | {'alarms': alarms}
 
 
-def _reading_alarms(found: Found, slices: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+def _reading_alarms(found: Found, slices: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
   """What was not read, and what was not decoded although it should have been."""
-  entries = [entry for record in slices for entry in record.get('entries', ())]
-  unread = sum(entry.get('unread', False) for entry in entries)
+  entries = sum(len(record.get('entries', ())) for record in slices)
   failed = failure_alarms(add_up(slices)['reasons'])
-  return failed + unread_alarms(unread, len(entries), found.listing.unreadable)
+  return failed + unread_alarms(_unread(slices), entries, found.listing.unreadable)
+
+
+def _unread(slices: Iterable[Mapping[str, Any]]) -> int:
+  """How many files were not read to their end."""
+  return sum(entry.get('unread', False) for record in slices for entry in record.get('entries', ()))
 
 
 def _is_usual(options: NightlyOptions) -> bool:
@@ -142,7 +146,7 @@ def night_record(
       'waiting': found.listing.waiting,
       'left': found.left,
       'gone': work.gone,
-      'unread': sum(entry.get('unread', False) for record in slices for entry in record.get('entries', ())),
+      'unread': _unread(slices),
     },
     **add_up(slices),
     'touched': [entry_of(file) | {'rejected': False} for file in work.touched],
